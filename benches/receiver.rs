@@ -1,0 +1,138 @@
+//! Durable webhooks per second beside a bare poem handler that only reads the body, in one run.
+//!
+//! `cargo bench --bench receiver -- [SECONDS]`
+
+mod bench;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use bench::{Place, machine, millis, percentile};
+use poem::listener::TcpAcceptor;
+use poem::{Endpoint, EndpointExt, Route, Server, handler};
+use prometheus::Registry;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use trunkline::receiver::{self, CorrelationIds, ReceiverMetrics, ReceiverSettings};
+use trunkline_jobs::events;
+use trunkline_openphone::event::{EventType, Generation};
+use trunkline_openphone::factory::Factory;
+use trunkline_openphone::signature::{Key, Secrets, sign_standard};
+use trunkline_platform::clock::Clock;
+
+const CONNECTIONS: usize = 64;
+const SECRET: &str = "whsec_YmVuY2htYXJrIHNlY3JldCBvZiAzMiBieXRlcyEh";
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let seconds = std::env::args().skip(1).find_map(|word| word.parse().ok()).unwrap_or(10);
+    let time = Duration::from_secs(seconds);
+    println!("{}; {CONNECTIONS} connections, {seconds} s each", machine());
+    println!("| endpoint | requests/s | p50 | p99 | beside the bare handler |");
+    println!("| --- | ---: | ---: | ---: | ---: |");
+    let bare = load(Route::new().at("/", read_body), time).await?.report("bare handler", None);
+    for place in [Place::sqlite().await?, Place::postgres_and_redis().await?] {
+        let settings = ReceiverSettings {
+            secrets: Secrets::parse([SECRET])?,
+            rate_per_second: u32::MAX,
+            rate_burst: u32::MAX,
+            ..ReceiverSettings::default()
+        };
+        let metrics = ReceiverMetrics::new(&Registry::new())?;
+        let ids = CorrelationIds::seeded(1);
+        let (endpoint, committer) =
+            receiver::start(settings, place.tasks.clone(), Clock::system(), ids, metrics);
+        let figures = load(endpoint, time).await?;
+        committer.finish().await;
+        let stored: i64 = events::count(place.tasks.db()).await?.iter().map(|row| row.count).sum();
+        ensure!(stored as u64 >= figures.answered, "{stored} stored, {} answered 2xx", figures.answered);
+        figures.report(place.name, Some(bare));
+    }
+    Ok(())
+}
+
+#[handler]
+async fn read_body(body: poem::Body) -> poem::Result<poem::http::StatusCode> {
+    body.into_bytes().await?;
+    Ok(poem::http::StatusCode::NO_CONTENT)
+}
+
+struct Figures {
+    answered: u64,
+    time: Duration,
+    waits: Vec<Duration>,
+}
+
+impl Figures {
+    fn report(mut self, name: &str, bare: Option<f64>) -> f64 {
+        let rate = self.answered as f64 / self.time.as_secs_f64();
+        let beside = bare.map(|bare| format!("{:.2}", rate / bare)).unwrap_or_default();
+        let (p50, p99) = (percentile(&mut self.waits, 0.5), percentile(&mut self.waits, 0.99));
+        println!("| {name} | {rate:.0} | {} | {} | {beside} |", millis(p50), millis(p99));
+        rate
+    }
+}
+
+/// Serves the endpoint and loads it from connections that each send one request after the other.
+async fn load(endpoint: impl Endpoint + 'static, time: Duration) -> Result<Figures> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    let stop = tokio_util::sync::CancellationToken::new();
+    let server = Server::new_with_acceptor(TcpAcceptor::from_tokio(listener)?).run_with_graceful_shutdown(
+        endpoint.map_to_response(),
+        stop.clone().cancelled_owned(),
+        Some(Duration::from_secs(1)),
+    );
+    let server = tokio::spawn(server);
+    let next = Arc::new(AtomicU64::new(0));
+    let begun = Instant::now();
+    let senders: Vec<_> = (0..CONNECTIONS)
+        .map(|_| {
+            let next = Arc::clone(&next);
+            tokio::spawn(async move { send(TcpStream::connect(address).await?, begun + time, &next).await })
+        })
+        .collect();
+    let mut waits = Vec::new();
+    for sender in senders {
+        waits.extend(sender.await??);
+    }
+    let time = begun.elapsed();
+    stop.cancel();
+    server.await??;
+    Ok(Figures { answered: waits.len() as u64, time, waits })
+}
+
+async fn send(mut stream: TcpStream, until: Instant, next: &AtomicU64) -> Result<Vec<Duration>> {
+    stream.set_nodelay(true)?;
+    let key = Key::parse(SECRET)?;
+    let now = Clock::system().now();
+    let event =
+        Factory::new(1).event(EventType::MessageReceived, Generation::Dated, now).context("an event")?;
+    let mut waits = Vec::new();
+    let mut answer = Vec::with_capacity(1024);
+    while Instant::now() < until {
+        let id = format!("msg_bench{}", next.fetch_add(1, Ordering::Relaxed));
+        let seconds = now.timestamp();
+        let signature = sign_standard(&key, &id, seconds, &event.body);
+        let mut request = format!(
+            "POST / HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+             webhook-id: {id}\r\nwebhook-timestamp: {seconds}\r\nwebhook-signature: {signature}\r\n\r\n",
+            event.body.len()
+        )
+        .into_bytes();
+        request.extend_from_slice(&event.body);
+        let sent = Instant::now();
+        stream.write_all(&request).await?;
+        answer.clear();
+        while !answer.ends_with(b"\r\n\r\n") {
+            ensure!(stream.read_buf(&mut answer).await? > 0, "the server closed the connection");
+        }
+        waits.push(sent.elapsed());
+        if !answer.starts_with(b"HTTP/1.1 204") {
+            bail!("answered {}", String::from_utf8_lossy(&answer));
+        }
+    }
+    Ok(waits)
+}

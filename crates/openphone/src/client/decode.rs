@@ -1,0 +1,85 @@
+//! From an answer's bytes to our types.
+
+use super::{ApiError, DecodeError, Page, PhoneNumber};
+use crate::event::{Call, EventError, Fields, Message, Recording, Summary, Transcript, View, Voicemail};
+
+/// The text of a successful answer.
+pub(super) struct Answer(String);
+
+impl Answer {
+    pub(super) fn read(body: Vec<u8>) -> Result<Self, ApiError> {
+        String::from_utf8(body).map(Self).map_err(|_| DecodeError::NotJson.into())
+    }
+
+    pub(super) fn message(&self) -> Result<Message, ApiError> {
+        self.one(|view| Message::read(view, None))
+    }
+
+    pub(super) fn messages(&self) -> Result<Page<Message>, ApiError> {
+        self.page(|view| Message::read(view, None))
+    }
+
+    pub(super) fn call(&self) -> Result<Call, ApiError> {
+        self.one(Call::read)
+    }
+
+    pub(super) fn calls(&self) -> Result<Page<Call>, ApiError> {
+        self.page(Call::read)
+    }
+
+    pub(super) fn recordings(&self) -> Result<Vec<Recording>, ApiError> {
+        Ok(self.outer()?.objects("data").iter().map(Recording::read).collect())
+    }
+
+    pub(super) fn summary(&self) -> Result<Summary, ApiError> {
+        self.one(Summary::read)
+    }
+
+    pub(super) fn transcript(&self) -> Result<Transcript, ApiError> {
+        self.one(Transcript::read)
+    }
+
+    /// The API gives a voicemail without its call.
+    pub(super) fn voicemail(&self, call_id: &str) -> Result<Voicemail, ApiError> {
+        let voicemail = self.one(Voicemail::read)?;
+        Ok(Voicemail { call_id: Some(call_id.to_owned()), ..voicemail })
+    }
+
+    pub(super) fn phone_numbers(&self) -> Result<Vec<PhoneNumber>, ApiError> {
+        let numbers = self.outer()?.objects("data");
+        numbers.iter().map(|fields| phone_number(fields).ok_or_else(|| DecodeError::NoId.into())).collect()
+    }
+
+    fn outer(&self) -> Result<Fields<'_>, ApiError> {
+        Fields::parse(&self.0).ok_or_else(|| DecodeError::NotJson.into())
+    }
+
+    fn one<T>(&self, read: impl Fn(&View<'_>) -> Result<T, EventError>) -> Result<T, ApiError> {
+        item(self.outer()?.object("data"), read)
+    }
+
+    fn page<T>(&self, read: impl Fn(&View<'_>) -> Result<T, EventError>) -> Result<Page<T>, ApiError> {
+        let outer = self.outer()?;
+        Ok(Page {
+            items: outer
+                .objects("data")
+                .into_iter()
+                .map(|fields| item(fields, &read))
+                .collect::<Result<_, _>>()?,
+            next_page_token: outer.filled("nextPageToken"),
+        })
+    }
+}
+
+fn item<T>(fields: Fields<'_>, read: impl Fn(&View<'_>) -> Result<T, EventError>) -> Result<T, ApiError> {
+    read(&View::bare(fields)).map_err(|_| DecodeError::NoId.into())
+}
+
+fn phone_number(fields: &Fields<'_>) -> Option<PhoneNumber> {
+    Some(PhoneNumber {
+        id: fields.id("id")?,
+        number: fields.filled("number")?,
+        name: fields.filled("name"),
+        user_ids: fields.objects("users").iter().filter_map(|user| user.id("id")).collect(),
+    })
+}

@@ -1,0 +1,349 @@
+//! Opening a database from its URL, with the settings each engine needs to keep its promises.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{
+    SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{PgPool, SqlitePool};
+use thiserror::Error;
+
+use super::error::DbError;
+use super::session::{Inner, Session};
+use super::stmt::Stmt;
+
+/// Which database is underneath.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Engine {
+    Postgres,
+    Sqlite,
+}
+
+/// Where the database is: `sqlite://path/to/file.db` or `postgres://…`. Its `Debug` shows no password.
+#[derive(Clone)]
+pub enum DbUrl {
+    Postgres(Box<PgConnectOptions>),
+    Sqlite(PathBuf),
+}
+
+#[derive(Debug, Error)]
+pub enum DbUrlError {
+    #[error("a database URL starts with sqlite:// or postgres://")]
+    Scheme,
+    #[error("the sqlite URL names no file; write sqlite://path/to/file.db")]
+    NoFile,
+    #[error("the postgres URL cannot be read")]
+    Postgres(#[source] sqlx::Error),
+}
+
+impl FromStr for DbUrl {
+    type Err = DbUrlError;
+
+    fn from_str(url: &str) -> Result<Self, Self::Err> {
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            let options = PgConnectOptions::from_str(url).map_err(DbUrlError::Postgres)?;
+            return Ok(Self::Postgres(Box::new(options)));
+        }
+        let path = url.strip_prefix("sqlite://").ok_or(DbUrlError::Scheme)?;
+        if path.is_empty() || path.starts_with(':') || path.contains('?') {
+            return Err(DbUrlError::NoFile);
+        }
+        Ok(Self::Sqlite(PathBuf::from(path)))
+    }
+}
+
+impl std::fmt::Debug for DbUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Postgres(options) => write!(
+                f,
+                "postgres://{}:{}/{}",
+                options.get_host(),
+                options.get_port(),
+                options.get_database().unwrap_or_default()
+            ),
+            Self::Sqlite(path) => write!(f, "sqlite://{}", path.display()),
+        }
+    }
+}
+
+impl DbUrl {
+    pub fn engine(&self) -> Engine {
+        match self {
+            Self::Postgres(_) => Engine::Postgres,
+            Self::Sqlite(_) => Engine::Sqlite,
+        }
+    }
+
+    /// The database file, on SQLite.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::Postgres(_) => None,
+            Self::Sqlite(path) => Some(path),
+        }
+    }
+}
+
+/// Pool sizes and time limits.
+#[derive(Clone, Debug)]
+pub struct DbOptions {
+    /// Connections for everything but the workers' hot path (SQLite: readers).
+    pub connections: u32,
+    /// PostgreSQL connections of the workers' hot path (claim and finish), whose plans are pinned.
+    pub worker_connections: u32,
+    /// How long a caller waits for a connection.
+    pub acquire_timeout: Duration,
+    /// How long SQLite waits for another process's write lock.
+    pub busy_timeout: Duration,
+}
+
+impl Default for DbOptions {
+    fn default() -> Self {
+        Self {
+            connections: 10,
+            worker_connections: 6,
+            acquire_timeout: Duration::from_secs(5),
+            busy_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// An open database. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Db(Pools);
+
+#[derive(Clone, Debug)]
+enum Pools {
+    Postgres {
+        general: PgPool,
+        /// Claims and completions. The planner may not flip to a plan that scans when its statistics lag
+        /// behind the churn of a queue table, so whatever scans is switched off on these connections.
+        pinned: PgPool,
+    },
+    Sqlite {
+        readers: SqlitePool,
+        /// SQLite has one writer; so has this pool, and its transactions begin `IMMEDIATE`.
+        writer: SqlitePool,
+    },
+}
+
+impl Db {
+    /// Connects. A missing SQLite file is created together with its folder.
+    ///
+    /// # Errors
+    /// [`DbError::Away`] when the server cannot be reached or the file cannot be opened.
+    pub async fn open(url: &DbUrl, options: &DbOptions) -> Result<Self, DbError> {
+        match url {
+            DbUrl::Postgres(connect) => open_postgres(connect, options).await,
+            DbUrl::Sqlite(path) => open_sqlite(path, options).await,
+        }
+        .map_err(|source| DbError::of("CONNECT", source))
+    }
+
+    /// Connects for looking: nothing is made, and a writer at work in another process is not waited for.
+    ///
+    /// # Errors
+    /// [`DbError::Away`] when the server cannot be reached or the file is not there.
+    pub async fn open_existing(url: &DbUrl, options: &DbOptions) -> Result<Self, DbError> {
+        match url {
+            DbUrl::Postgres(connect) => open_postgres(connect, options).await,
+            DbUrl::Sqlite(path) => {
+                let connect = sqlite_options(path, options);
+                let writer = SqlitePoolOptions::new().max_connections(1).connect_lazy_with(connect.clone());
+                sqlite_readers(connect, options).await.map(|readers| Self(Pools::Sqlite { readers, writer }))
+            }
+        }
+        .map_err(|source| DbError::of("CONNECT", source))
+    }
+
+    pub fn engine(&self) -> Engine {
+        match self.0 {
+            Pools::Postgres { .. } => Engine::Postgres,
+            Pools::Sqlite { .. } => Engine::Sqlite,
+        }
+    }
+
+    /// Brings the schema up to date; safe to call from several processes at once.
+    pub async fn migrate(&self, postgres: &Migrator, sqlite: &Migrator) -> Result<(), DbError> {
+        match &self.0 {
+            Pools::Postgres { general, .. } => postgres.run(general).await,
+            Pools::Sqlite { writer, .. } => sqlite.run(writer).await,
+        }?;
+        Ok(())
+    }
+
+    /// A connection for looking. Each statement sees its own snapshot.
+    pub async fn read(&self) -> Result<Session, DbError> {
+        match &self.0 {
+            Pools::Postgres { general, .. } => general.acquire().await.map(Inner::Postgres),
+            Pools::Sqlite { readers, .. } => readers.acquire().await.map(Inner::Sqlite),
+        }
+        .map(Session::new)
+        .map_err(|source| DbError::of("ACQUIRE", source))
+    }
+
+    /// A transaction. Keep it short and do no I/O inside.
+    pub async fn write(&self) -> Result<Session, DbError> {
+        match &self.0 {
+            Pools::Postgres { general, .. } => general.begin().await.map(Inner::PostgresTx),
+            Pools::Sqlite { writer, .. } => writer.begin_with("BEGIN IMMEDIATE").await.map(Inner::SqliteTx),
+        }
+        .map(Session::new)
+        .map_err(|source| DbError::of("BEGIN", source))
+    }
+
+    /// A connection for one writing statement that is its own transaction.
+    pub async fn write_one(&self) -> Result<Session, DbError> {
+        match &self.0 {
+            Pools::Postgres { general, .. } => general.acquire().await.map(Inner::Postgres),
+            Pools::Sqlite { writer, .. } => writer.acquire().await.map(Inner::Sqlite),
+        }
+        .map(Session::new)
+        .map_err(|source| DbError::of("ACQUIRE", source))
+    }
+
+    /// [`write`](Self::write) on a connection of the workers' hot path.
+    pub(crate) async fn write_pinned(&self) -> Result<Session, DbError> {
+        match &self.0 {
+            Pools::Postgres { pinned, .. } => pinned.begin().await.map(Inner::PostgresTx),
+            Pools::Sqlite { .. } => return self.write().await,
+        }
+        .map(Session::new)
+        .map_err(|source| DbError::of("BEGIN", source))
+    }
+
+    /// [`write_one`](Self::write_one) on a connection of the workers' hot path.
+    pub(crate) async fn write_one_pinned(&self) -> Result<Session, DbError> {
+        match &self.0 {
+            Pools::Postgres { pinned, .. } => pinned.acquire().await.map(Inner::Postgres),
+            Pools::Sqlite { .. } => return self.write_one().await,
+        }
+        .map(Session::new)
+        .map_err(|source| DbError::of("ACQUIRE", source))
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<(), DbError> {
+        let mut session = self.read().await?;
+        PING.query().execute(&mut session).await.map(drop)
+    }
+
+    /// Has the engine parse and plan a statement without running it, on a connection that is closed afterwards:
+    /// a statement prepared without its values may have other parameter types than the same one with them.
+    pub async fn prepare(&self, stmt: &Stmt) -> Result<(), DbError> {
+        use sqlx::{Connection, Executor, SqlSafeStr};
+        let text = stmt.text(self.engine()).into_sql_str();
+        let prepared = match &self.0 {
+            Pools::Postgres { general, .. } => {
+                let mut conn = general.acquire().await?.detach();
+                let prepared = (&mut conn).prepare(text).await.map(drop);
+                conn.close().await?;
+                prepared
+            }
+            Pools::Sqlite { readers, .. } => readers.acquire().await?.prepare(text).await.map(drop),
+        };
+        prepared.map_err(|source| DbError::of(stmt.name, source))
+    }
+
+    /// Closes every connection and waits for them.
+    pub async fn close(&self) {
+        match &self.0 {
+            Pools::Postgres { general, pinned } => {
+                pinned.close().await;
+                general.close().await;
+            }
+            Pools::Sqlite { readers, writer } => {
+                readers.close().await;
+                writer.close().await;
+            }
+        }
+    }
+}
+
+impl From<sqlx::Error> for DbError {
+    fn from(source: sqlx::Error) -> Self {
+        Self::of("ACQUIRE", source)
+    }
+}
+
+crate::statements! {
+    PING = same { "SELECT 1" }
+}
+
+async fn open_postgres(connect: &PgConnectOptions, options: &DbOptions) -> Result<Db, sqlx::Error> {
+    let connect = connect.clone().application_name("trunkline");
+    let pinned = connect.clone().options([
+        ("enable_seqscan", "off"),
+        ("enable_bitmapscan", "off"),
+        ("enable_hashjoin", "off"),
+        ("enable_mergejoin", "off"),
+        ("jit", "off"),
+    ]);
+    let pool = |size| PgPoolOptions::new().max_connections(size).acquire_timeout(options.acquire_timeout);
+    let general = pool(options.connections).connect_with(connect).await?;
+    let pinned = pool(options.worker_connections).connect_lazy_with(pinned);
+    Ok(Db(Pools::Postgres { general, pinned }))
+}
+
+async fn open_sqlite(path: &Path, options: &DbOptions) -> Result<Db, sqlx::Error> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder)?;
+    }
+    let connect = sqlite_options(path, options);
+    // These two settle the file's format, under a write lock: the writer's business alone.
+    let making = connect
+        .clone()
+        .create_if_missing(true)
+        .auto_vacuum(SqliteAutoVacuum::Incremental)
+        .journal_mode(SqliteJournalMode::Wal);
+    let writer = SqlitePoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(options.acquire_timeout.max(options.busy_timeout))
+        .connect_with(making)
+        .await?;
+    let readers = sqlite_readers(connect, options).await?;
+    Ok(Db(Pools::Sqlite { readers, writer }))
+}
+
+fn sqlite_options(path: &Path, options: &DbOptions) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(options.busy_timeout)
+        .pragma("cache_size", "-65536")
+        .pragma("temp_store", "memory")
+}
+
+async fn sqlite_readers(
+    connect: SqliteConnectOptions,
+    options: &DbOptions,
+) -> Result<SqlitePool, sqlx::Error> {
+    SqlitePoolOptions::new()
+        .max_connections(options.connections)
+        .acquire_timeout(options.acquire_timeout)
+        .connect_with(connect.pragma("query_only", "on"))
+        .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_without_a_known_scheme_or_a_file_is_refused() {
+        for bad in ["", "mysql://x/y", "trunkline.db", "sqlite://", "sqlite://:memory:", "sqlite:x.db"] {
+            assert!(bad.parse::<DbUrl>().is_err(), "{bad} was accepted");
+        }
+    }
+
+    #[test]
+    fn a_url_shown_in_a_log_has_no_password() {
+        let url: DbUrl = "postgres://me:hunter2@db.example:5433/app".parse().unwrap();
+        assert_eq!(format!("{url:?}"), "postgres://db.example:5433/app");
+    }
+}

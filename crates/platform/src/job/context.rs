@@ -1,0 +1,73 @@
+//! What a running job may use.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::task::{NewTask, TaskId};
+
+/// The task a job runs for.
+#[derive(Clone, Debug)]
+pub struct TaskMeta {
+    pub id: TaskId,
+    pub kind: String,
+    /// Which try this is, from 1.
+    pub attempt: u32,
+    pub max_attempts: u32,
+    /// Goes from the webhook through every task it causes to the call to the provider.
+    pub correlation_id: String,
+    pub created_at: DateTime<Utc>,
+}
+
+/// Everything a job is handed: its services, its task, the time, a seed, and the sign to stop.
+#[derive(Debug)]
+pub struct Context<S> {
+    services: Arc<S>,
+    task: TaskMeta,
+    clock: Clock,
+    seed: u64,
+    cancelled: CancellationToken,
+}
+
+impl<S> Context<S> {
+    pub(crate) fn new(
+        services: Arc<S>,
+        task: TaskMeta,
+        clock: Clock,
+        seed: u64,
+        cancelled: CancellationToken,
+    ) -> Self {
+        Self { services, task, clock, seed, cancelled }
+    }
+
+    pub fn services(&self) -> &S {
+        &self.services
+    }
+
+    pub fn task(&self) -> &TaskMeta {
+        &self.task
+    }
+
+    pub fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
+    /// Randomness for this attempt; the same attempt of the same task gets the same seed.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// Cancelled when the result of this attempt no longer counts: the lease is lost or the process stops.
+    pub fn cancelled(&self) -> &CancellationToken {
+        &self.cancelled
+    }
+
+    /// A task caused by this one: it carries on the correlation id and names this task as its cause.
+    pub fn follow_up<J: crate::job::Job>(&self, job: &J) -> Result<NewTask, serde_json::Error> {
+        Ok(NewTask::of(job)?
+            .correlation_id(&self.task.correlation_id)
+            .cause(format!("task:{}", self.task.id)))
+    }
+}

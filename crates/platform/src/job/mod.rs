@@ -1,0 +1,114 @@
+//! What a job is: a serialisable struct with a name that never changes, a handful of constants, and `run`.
+//!
+//! ```
+//! use std::time::Duration;
+//! use schemars::JsonSchema;
+//! use serde::{Deserialize, Serialize};
+//! use trunkline_platform::job::{Context, Done, Failure, Job, Queue, Retry};
+//!
+//! /// Greets one person.
+//! #[derive(Serialize, Deserialize, JsonSchema)]
+//! struct Greet { name: String }
+//!
+//! impl Job for Greet {
+//!     type Services = ();
+//!     const NAME: &'static str = "example.greet";
+//!     const QUEUE: Queue = Queue::new("default");
+//!     const RETRY: Retry = Retry::exponential(Duration::from_secs(10), Duration::from_secs(3600)).attempts(12);
+//!
+//!     async fn run(&self, _cx: &Context<()>) -> Result<Done, Failure> {
+//!         if self.name.is_empty() {
+//!             return Err(Failure::permanent(anyhow::anyhow!("nobody to greet")));
+//!         }
+//!         Ok(Done::new())
+//!     }
+//! }
+//! ```
+
+mod context;
+mod outcome;
+mod registry;
+mod retry;
+
+use std::future::Future;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub use context::{Context, TaskMeta};
+pub use outcome::{Done, Failure, FailureKind, OrFail};
+pub use registry::{AnyJob, Registry, RegistryError};
+pub use retry::Retry;
+
+/// Where tasks wait and which workers take them. Its name is stored with every task.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Queue(&'static str);
+
+impl Queue {
+    pub const fn new(name: &'static str) -> Self {
+        Self(name)
+    }
+
+    pub const fn name(self) -> &'static str {
+        self.0
+    }
+}
+
+/// Which tasks of a queue go first. There are few levels on purpose: a claim looks at each in turn.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Priority(u8);
+
+impl Priority {
+    /// Somebody is waiting.
+    pub const URGENT: Self = Self(0);
+    pub const HIGH: Self = Self(1);
+    pub const NORMAL: Self = Self(2);
+    /// Whenever there is time.
+    pub const LOW: Self = Self(3);
+    /// Every level, the first to go first.
+    pub const ALL: [Self; 4] = [Self::URGENT, Self::HIGH, Self::NORMAL, Self::LOW];
+
+    pub const fn level(self) -> u8 {
+        self.0
+    }
+
+    /// The level a stored number stands for; numbers beyond the last count as the last.
+    pub fn from_level(level: i32) -> Self {
+        Self::ALL.into_iter().find(|p| i32::from(p.0) >= level).unwrap_or(Self::LOW)
+    }
+}
+
+/// Typed work. One file each; the struct is the payload.
+///
+/// A job can run more than once (its worker may die after the work and before the verdict): write it so that
+/// running it twice leaves what running it once leaves.
+pub trait Job: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'static {
+    /// What the application hands to its jobs: database, clients, stores.
+    type Services: Send + Sync + 'static;
+
+    /// The name stored with every task of this job, lower case with dots. It never changes.
+    const NAME: &'static str;
+    /// The version of the payload this release writes; every older one must still decode.
+    const VERSION: u16 = 1;
+    const QUEUE: Queue;
+    const PRIORITY: Priority = Priority::NORMAL;
+    const RETRY: Retry = Retry::exponential(Duration::from_secs(5), Duration::from_secs(3600)).attempts(12);
+    /// How long one attempt may take.
+    const TIMEOUT: Duration = Duration::from_secs(60);
+
+    /// While a task with the same name and key waits or runs, no second one is made.
+    fn unique_key(&self) -> Option<String> {
+        None
+    }
+
+    /// Reads a payload of `version`. Give new fields `#[serde(default)]` and this need not be overridden.
+    fn decode(version: u16, payload: &str) -> Result<Self, serde_json::Error> {
+        let _ = version;
+        serde_json::from_str(payload)
+    }
+
+    /// Does the work. `?` alone means "try again later"; see [`Failure`] for the exceptions.
+    fn run(&self, cx: &Context<Self::Services>) -> impl Future<Output = Result<Done, Failure>> + Send;
+}

@@ -1,0 +1,25 @@
+//! HOW work is done: a durable task table, its delivery, and apalis workers, on PostgreSQL or SQLite.
+//!
+//! * [`db`]: two engines behind one SQL text.
+//! * [`task`]: the task table, the one source of truth. Enqueue, claim, finish, leases.
+//! * [`ring`]: the bell that tells workers about new tasks, in Redis or in process. Losing it loses nothing.
+//! * [`job`]: what a job is, and the registry of the jobs an application knows.
+//! * [`worker`]: pools of apalis workers, one per queue, and what keeps them alive.
+//! * [`clock`], [`metrics`]: time as a value, and what is counted.
+//! * [`testkit`]: running jobs in tests, without waiting.
+//!
+//! Knows nothing of phones; could be published on its own.
+
+pub mod clock;
+pub mod db;
+pub mod job;
+pub mod metrics;
+pub mod ring;
+pub mod task;
+pub mod testkit;
+pub mod worker;
+
+/// Every statement of the platform, for the test that prepares them all on both engines.
+pub fn statements() -> impl Iterator<Item = &'static db::Stmt> {
+    task::STATEMENTS.iter().copied().chain([db::STATEMENTS]).flatten().copied()
+}

@@ -1,0 +1,161 @@
+//! Taking tasks: by the ids the ring delivered, or straight from the table.
+//!
+//! A claim raises `attempt`, which from then on is the fencing token (R2). The row stays in the ready index
+//! until it is finished, so that a claim changes no indexed column and PostgreSQL can update it in place;
+//! `state` is compared through an expression, because a plain comparison lets the planner choose an index
+//! scan that collapses when its statistics lag behind the churn. Only a registered worker can claim.
+
+use chrono::{DateTime, Utc};
+
+use super::{TaskId, Tasks, WorkerId};
+use crate::db::DbError;
+use crate::job::{Priority, Queue};
+
+crate::statements! {
+    CLAIM_BY_ID = parts {
+        "UPDATE tasks SET state = 'running', attempt = attempt + 1, worker = $2, started_at = $3
+         WHERE id IN " (any "$1") " AND state || '' = 'pending' AND queue || '' = $4 AND run_at <= $3
+           AND crashes < 2
+           AND EXISTS (SELECT 1 FROM workers WHERE workers.id = $2)
+         RETURNING id, kind, version, priority, payload, attempt, refunds, crashes, max_attempts,
+                   correlation_id, trace_context, created_at, run_at"
+    }
+    /// Differs by necessity: PostgreSQL passes over rows that another worker is claiming at this moment;
+    /// SQLite has one writer and no such clause.
+    CLAIM_DUE = split {
+        postgres:
+        "UPDATE tasks SET state = 'running', attempt = attempt + 1, worker = $2, started_at = $3
+         WHERE id = ANY(ARRAY(SELECT id FROM tasks
+                      WHERE finished_at IS NULL AND queue = $1 AND priority = $4 AND run_at <= $3
+                        AND state || '' = 'pending' AND crashes < 2
+                      ORDER BY run_at, id LIMIT $5 FOR UPDATE SKIP LOCKED))
+           AND EXISTS (SELECT 1 FROM workers WHERE workers.id = $2)
+         RETURNING id, kind, version, priority, payload, attempt, refunds, crashes, max_attempts,
+                   correlation_id, trace_context, created_at, run_at",
+        sqlite:
+        "UPDATE tasks SET state = 'running', attempt = attempt + 1, worker = $2, started_at = $3
+         WHERE id IN (SELECT id FROM tasks
+                      WHERE finished_at IS NULL AND queue = $1 AND priority = $4 AND run_at <= $3
+                        AND state || '' = 'pending' AND crashes < 2
+                      ORDER BY run_at, id LIMIT $5)
+           AND EXISTS (SELECT 1 FROM workers WHERE workers.id = $2)
+         RETURNING id, kind, version, priority, payload, attempt, refunds, crashes, max_attempts,
+                   correlation_id, trace_context, created_at, run_at",
+    }
+    /// Differs by necessity, as above.
+    CLAIM_SUSPECT = split {
+        postgres:
+        "UPDATE tasks SET state = 'running', attempt = attempt + 1, worker = $2, started_at = $3
+         WHERE id = ANY(ARRAY(SELECT id FROM tasks
+                      WHERE finished_at IS NULL AND crashes >= 2 AND queue = $1 AND run_at <= $3
+                        AND state || '' = 'pending'
+                      ORDER BY run_at, id LIMIT 1 FOR UPDATE SKIP LOCKED))
+           AND EXISTS (SELECT 1 FROM workers WHERE workers.id = $2)
+         RETURNING id, kind, version, priority, payload, attempt, refunds, crashes, max_attempts,
+                   correlation_id, trace_context, created_at, run_at",
+        sqlite:
+        "UPDATE tasks SET state = 'running', attempt = attempt + 1, worker = $2, started_at = $3
+         WHERE id IN (SELECT id FROM tasks
+                      WHERE finished_at IS NULL AND crashes >= 2 AND queue = $1 AND run_at <= $3
+                        AND state || '' = 'pending'
+                      ORDER BY run_at, id LIMIT 1)
+           AND EXISTS (SELECT 1 FROM workers WHERE workers.id = $2)
+         RETURNING id, kind, version, priority, payload, attempt, refunds, crashes, max_attempts,
+                   correlation_id, trace_context, created_at, run_at",
+    }
+}
+
+/// A task a worker has taken.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct ClaimedRow {
+    pub id: TaskId,
+    pub kind: String,
+    pub version: i32,
+    pub priority: i32,
+    pub payload: String,
+    /// The fencing token: rises with every claim and never falls.
+    pub attempt: i32,
+    /// Claims that do not count as a try (snoozed, given back).
+    pub refunds: i32,
+    /// Claims that ended with the worker's death.
+    pub crashes: i32,
+    pub max_attempts: i32,
+    pub correlation_id: Option<String>,
+    pub trace_context: Option<String>,
+    pub created_at: DateTime<Utc>,
+    pub run_at: DateTime<Utc>,
+}
+
+impl ClaimedRow {
+    /// Which try this is, from 1.
+    pub fn tries(&self) -> u32 {
+        u32::try_from(self.attempt - self.refunds).unwrap_or(1)
+    }
+
+    pub fn is_last_try(&self) -> bool {
+        self.attempt - self.refunds >= self.max_attempts
+    }
+}
+
+impl Tasks {
+    /// Claims those of `ids` that are pending and due; the others are dropped without a word.
+    pub async fn claim(
+        &self,
+        worker: &WorkerId,
+        queue: Queue,
+        ids: Vec<i64>,
+    ) -> Result<Vec<ClaimedRow>, DbError> {
+        let mut session = self.db.write_one_pinned().await?;
+        let query = CLAIM_BY_ID.bind(ids).bind(worker.as_str()).bind(self.clock.now()).bind(queue.name());
+        let mut rows: Vec<ClaimedRow> = query.all(&mut session).await?;
+        sort(&mut rows);
+        Ok(rows)
+    }
+
+    /// Claims up to `limit` due tasks of a queue, the most urgent first. This is the guarantee; the ring is
+    /// the accelerator.
+    pub async fn claim_due(
+        &self,
+        worker: &WorkerId,
+        queue: Queue,
+        limit: usize,
+    ) -> Result<Vec<ClaimedRow>, DbError> {
+        let mut session = self.db.write_one_pinned().await?;
+        let mut rows: Vec<ClaimedRow> = Vec::new();
+        for priority in Priority::ALL {
+            let Some(left) = limit.checked_sub(rows.len()).filter(|left| *left > 0) else { break };
+            let query = CLAIM_DUE
+                .bind(queue.name())
+                .bind(worker.as_str())
+                .bind(self.clock.now())
+                .bind(priority.level())
+                .bind(i64::try_from(left).unwrap_or(i64::MAX));
+            let claimed = query.all(&mut session).await;
+            match claimed {
+                Ok(more) => rows.extend::<Vec<_>>(more),
+                // What was claimed at the levels before is ours and must be worked off.
+                Err(error) if rows.is_empty() => return Err(error),
+                Err(_) => break,
+            }
+        }
+        sort(&mut rows);
+        Ok(rows)
+    }
+}
+
+impl Tasks {
+    /// Claims one task that was in the hands of two workers when they died. Such tasks are kept out of the
+    /// other claims: each runs alone, so that it takes nothing with it and no innocent one is blamed.
+    pub async fn claim_suspect(
+        &self,
+        worker: &WorkerId,
+        queue: Queue,
+    ) -> Result<Option<ClaimedRow>, DbError> {
+        let query = CLAIM_SUSPECT.bind(queue.name()).bind(worker.as_str()).bind(self.clock.now());
+        query.optional(&mut self.db.write_one().await?).await
+    }
+}
+
+fn sort(rows: &mut [ClaimedRow]) {
+    rows.sort_unstable_by_key(|row| (row.priority, row.run_at, row.id));
+}

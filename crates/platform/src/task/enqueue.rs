@@ -1,0 +1,155 @@
+//! Putting tasks into the table, always inside the transaction of what caused them (R1).
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use super::{NewTask, TaskId, TaskTx};
+use crate::db::{DbError, Rows, sql_time};
+use crate::job::Priority;
+use crate::ring::Bell;
+
+crate::statements! {
+    /// Inserts a batch and skips what would be a second task under a unique key. One text for both engines:
+    /// the trailing `WHERE` keeps SQLite's parser from reading `ON CONFLICT` as a join.
+    INSERT_TASKS = parts {
+        "INSERT INTO tasks (kind, version, queue, priority, payload, state, max_attempts, run_at, unique_key,
+                            correlation_id, trace_context, cause, created_at)
+         SELECT r.kind, r.version, r.queue, r.priority, r.payload, 'pending', r.max_attempts, r.run_at,
+                r.unique_key, r.correlation_id, r.trace_context, r.cause, r.created_at
+         FROM " (rows "$1" as r (seq BIGINT, kind TEXT, version INTEGER, queue TEXT, priority INTEGER,
+            payload TEXT, max_attempts INTEGER, run_at TIMESTAMPTZ, unique_key TEXT, correlation_id TEXT,
+            trace_context TEXT, cause TEXT, created_at TIMESTAMPTZ))
+        " WHERE r.seq >= 0 ORDER BY r.seq
+         ON CONFLICT DO NOTHING
+         RETURNING id, kind, unique_key, queue, priority, run_at"
+    }
+    /// The task that already holds a unique key.
+    FIND_UNIQUE = same {
+        "SELECT id FROM tasks WHERE kind = $1 AND unique_key = $2 AND finished_at IS NULL"
+    }
+}
+
+/// What became of one task handed to [`TaskTx::enqueue`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Enqueued {
+    New(TaskId),
+    /// A task with the same name and unique key waits or runs already.
+    Existing(TaskId),
+}
+
+impl Enqueued {
+    pub fn id(self) -> TaskId {
+        match self {
+            Self::New(id) | Self::Existing(id) => id,
+        }
+    }
+
+    pub fn is_new(self) -> bool {
+        matches!(self, Self::New(_))
+    }
+}
+
+#[derive(Serialize)]
+struct Line<'t> {
+    seq: usize,
+    kind: &'t str,
+    version: u16,
+    queue: &'t str,
+    priority: u8,
+    payload: &'t str,
+    max_attempts: u16,
+    run_at: String,
+    unique_key: Option<&'t str>,
+    correlation_id: Option<&'t str>,
+    trace_context: Option<&'t str>,
+    cause: &'t str,
+    created_at: &'t str,
+}
+
+#[derive(sqlx::FromRow)]
+struct Inserted {
+    id: TaskId,
+    kind: String,
+    unique_key: Option<String>,
+    queue: String,
+    priority: i32,
+    run_at: DateTime<Utc>,
+}
+
+#[derive(sqlx::FromRow)]
+struct Found {
+    id: TaskId,
+}
+
+impl TaskTx {
+    /// Enqueues tasks, in order, when this transaction commits. Answers one [`Enqueued`] for each.
+    pub async fn enqueue(&mut self, tasks: &[NewTask]) -> Result<Vec<Enqueued>, DbError> {
+        if tasks.is_empty() {
+            return Ok(Vec::new());
+        }
+        let inserted = self.insert(tasks).await?;
+        self.answer(tasks, inserted).await
+    }
+
+    async fn insert(&mut self, tasks: &[NewTask]) -> Result<Vec<Inserted>, DbError> {
+        let now = self.clock.now();
+        let created_at = sql_time(now);
+        let lines: Vec<Line<'_>> =
+            tasks.iter().enumerate().map(|(seq, task)| Line::of(seq, task, now, &created_at)).collect();
+        let inserted: Vec<Inserted> = INSERT_TASKS.bind(Rows::of(&lines)?).all(&mut self.session).await?;
+        for row in inserted.iter().filter(|row| row.run_at <= now) {
+            let priority = Priority::from_level(row.priority);
+            self.bells.push(Bell { queue: row.queue.clone(), priority, id: row.id });
+        }
+        Ok(inserted)
+    }
+
+    /// Matches rows to tasks: rows come back in the order they went in, and only a task with a unique key
+    /// can be missing.
+    async fn answer(&mut self, tasks: &[NewTask], inserted: Vec<Inserted>) -> Result<Vec<Enqueued>, DbError> {
+        let mut rows = inserted.into_iter().peekable();
+        let mut answers = Vec::with_capacity(tasks.len());
+        for task in tasks {
+            let own = rows.next_if(|row| row.kind == task.kind && row.unique_key == task.unique_key);
+            answers.push(match own {
+                Some(row) => Enqueued::New(row.id),
+                None => self.existing_or_new(task).await?,
+            });
+        }
+        Ok(answers)
+    }
+
+    /// The task that held the unique key can finish between our insert and our look; then the key is free
+    /// and the insert is made again.
+    async fn existing_or_new(&mut self, task: &NewTask) -> Result<Enqueued, DbError> {
+        loop {
+            let query = FIND_UNIQUE.bind(task.kind).bind(task.unique_key.as_deref());
+            if let Some(found) = query.optional::<Found>(&mut self.session).await? {
+                return Ok(Enqueued::Existing(found.id));
+            }
+            if let Some(row) = self.insert(std::slice::from_ref(task)).await?.first() {
+                return Ok(Enqueued::New(row.id));
+            }
+        }
+    }
+}
+
+impl<'t> Line<'t> {
+    fn of(seq: usize, task: &'t NewTask, now: DateTime<Utc>, created_at: &'t str) -> Self {
+        Self {
+            seq,
+            kind: task.kind,
+            version: task.version,
+            queue: task.queue.name(),
+            priority: task.priority.level(),
+            payload: &task.payload,
+            max_attempts: task.max_attempts,
+            run_at: sql_time(task.run_at.unwrap_or(now)),
+            unique_key: task.unique_key.as_deref(),
+            correlation_id: task.correlation_id.as_deref(),
+            trace_context: task.trace_context.as_deref(),
+            cause: &task.cause,
+            created_at,
+        }
+    }
+}

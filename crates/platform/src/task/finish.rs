@@ -1,0 +1,193 @@
+//! Ending attempts, in fenced batches: one statement writes every verdict of a batch, compares the fencing
+//! token of each, and what it did not touch was no longer ours.
+
+use std::collections::HashSet;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use super::{NewTask, TaskId, TaskState, TaskTx, Tasks};
+use crate::db::{DbError, Rows, sql_time};
+use crate::job::Priority;
+use crate::ring::Bell;
+
+crate::statements! {
+    /// Writes verdicts. A row that is no longer running under this fencing token stays as it is.
+    FINISH = parts {
+        "UPDATE tasks SET state = r.state, run_at = COALESCE(r.run_at, tasks.run_at),
+                finished_at = r.finished_at, died_at = r.died_at,
+                refunds = tasks.refunds + r.refund, last_error = COALESCE(r.error, tasks.last_error)
+         FROM " (rows "$1" as r (id BIGINT, attempt INTEGER, state TEXT, run_at TIMESTAMPTZ,
+            finished_at TIMESTAMPTZ, died_at TIMESTAMPTZ, refund INTEGER, error TEXT))
+        " WHERE tasks.id = r.id AND tasks.attempt = r.attempt AND tasks.state || '' = 'running'
+         RETURNING tasks.id, tasks.queue, tasks.priority, tasks.state, tasks.run_at"
+    }
+    INSERT_ATTEMPTS = parts {
+        "INSERT INTO task_attempts (task_id, attempt, worker, started_at, duration_ms, verdict, error)
+         SELECT r.id, r.attempt, r.worker, r.started_at, r.duration_ms, r.verdict, r.error
+         FROM " (rows "$1" as r (id BIGINT, attempt INTEGER, worker TEXT, started_at TIMESTAMPTZ,
+            duration_ms BIGINT, verdict TEXT, error TEXT))
+        " WHERE r.id > 0 ON CONFLICT DO NOTHING"
+    }
+}
+
+/// How an attempt ended, as the table sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    Done,
+    /// Failed; pending again from this time on.
+    Retry {
+        at: DateTime<Utc>,
+    },
+    /// Not a failure: pending again from this time on, the attempt given back.
+    Snooze {
+        at: DateTime<Utc>,
+    },
+    /// Never begun, or cut short by a stop: pending at once, the attempt given back.
+    GiveBack,
+    /// A dead letter.
+    Dead,
+    Discarded,
+}
+
+/// One ended attempt on its way to the table.
+#[derive(Debug)]
+pub struct Finish {
+    pub id: TaskId,
+    /// The fencing token of the claim.
+    pub attempt: i32,
+    pub verdict: Verdict,
+    /// The error with its chain of causes, when there is one.
+    pub error: Option<String>,
+    /// What kind of end this was, for the attempt's row: `failed`, `timed_out`, `panicked`, …
+    pub label: &'static str,
+    pub worker: String,
+    pub started_at: DateTime<Utc>,
+    pub duration_ms: i64,
+    pub follow_ups: Vec<NewTask>,
+}
+
+/// What became of a batch of [`Finish`]es.
+#[derive(Debug, Default)]
+pub struct Finished {
+    /// Verdicts that were written.
+    pub written: HashSet<TaskId>,
+    /// Verdicts that came too late: the task was no longer running under that fencing token.
+    pub lost: Vec<TaskId>,
+}
+
+#[derive(Serialize)]
+struct VerdictLine<'f> {
+    id: TaskId,
+    attempt: i32,
+    state: TaskState,
+    run_at: Option<String>,
+    finished_at: Option<&'f str>,
+    died_at: Option<&'f str>,
+    refund: u8,
+    error: Option<&'f str>,
+}
+
+#[derive(Serialize)]
+struct AttemptLine<'f> {
+    id: TaskId,
+    attempt: i32,
+    worker: &'f str,
+    started_at: String,
+    duration_ms: i64,
+    verdict: &'static str,
+    error: Option<&'f str>,
+}
+
+#[derive(sqlx::FromRow)]
+struct FinishedRow {
+    id: TaskId,
+    queue: String,
+    priority: i32,
+    #[sqlx(try_from = "String")]
+    state: TaskState,
+    run_at: DateTime<Utc>,
+}
+
+impl Tasks {
+    /// Writes a batch of verdicts together with the tasks that follow from them, in one transaction.
+    pub async fn finish(&self, batch: &[Finish]) -> Result<Finished, DbError> {
+        let mut tx = self.begin_pinned().await?;
+        let finished = tx.finish(batch).await?;
+        tx.commit().await?;
+        Ok(finished)
+    }
+}
+
+impl TaskTx {
+    async fn finish(&mut self, batch: &[Finish]) -> Result<Finished, DbError> {
+        let now = self.clock.now();
+        let now_text = sql_time(now);
+        let lines: Vec<VerdictLine<'_>> =
+            batch.iter().map(|finish| VerdictLine::of(finish, now, &now_text)).collect();
+        let rows: Vec<FinishedRow> = FINISH.bind(Rows::of(&lines)?).all(&mut self.session).await?;
+
+        let written: HashSet<TaskId> = rows.iter().map(|row| row.id).collect();
+        for row in rows.into_iter().filter(|row| row.state == TaskState::Pending && row.run_at <= now) {
+            let priority = Priority::from_level(row.priority);
+            self.bells.push(Bell { queue: row.queue, priority, id: row.id });
+        }
+        let counted = || batch.iter().filter(|finish| written.contains(&finish.id));
+        self.record_attempts(counted()).await?;
+        let follow_ups: Vec<NewTask> =
+            counted().flat_map(|finish| finish.follow_ups.iter().cloned()).collect();
+        self.enqueue(&follow_ups).await?;
+
+        let lost = batch.iter().map(|finish| finish.id).filter(|id| !written.contains(id)).collect();
+        Ok(Finished { written, lost })
+    }
+
+    /// Every attempt that did not succeed leaves a row; success leaves none.
+    async fn record_attempts<'f>(&mut self, batch: impl Iterator<Item = &'f Finish>) -> Result<(), DbError> {
+        let lines: Vec<AttemptLine<'_>> = batch
+            .filter(|finish| !matches!(finish.verdict, Verdict::Done | Verdict::GiveBack))
+            .map(AttemptLine::of)
+            .collect();
+        if lines.is_empty() {
+            return Ok(());
+        }
+        INSERT_ATTEMPTS.bind(Rows::of(&lines)?).execute(&mut self.session).await.map(drop)
+    }
+}
+
+impl<'f> VerdictLine<'f> {
+    fn of(finish: &'f Finish, now: DateTime<Utc>, now_text: &'f str) -> Self {
+        let (state, run_at, refund) = match finish.verdict {
+            Verdict::Done => (TaskState::Done, None, 0),
+            Verdict::Retry { at } => (TaskState::Pending, Some(at), 0),
+            Verdict::Snooze { at } => (TaskState::Pending, Some(at), 1),
+            Verdict::GiveBack => (TaskState::Pending, Some(now), 1),
+            Verdict::Dead => (TaskState::Dead, None, 0),
+            Verdict::Discarded => (TaskState::Discarded, None, 0),
+        };
+        Self {
+            id: finish.id,
+            attempt: finish.attempt,
+            state,
+            run_at: run_at.map(sql_time),
+            finished_at: (state != TaskState::Pending).then_some(now_text),
+            died_at: (state == TaskState::Dead).then_some(now_text),
+            refund,
+            error: finish.error.as_deref(),
+        }
+    }
+}
+
+impl<'f> AttemptLine<'f> {
+    fn of(finish: &'f Finish) -> Self {
+        Self {
+            id: finish.id,
+            attempt: finish.attempt,
+            worker: &finish.worker,
+            started_at: sql_time(finish.started_at),
+            duration_ms: finish.duration_ms,
+            verdict: finish.label,
+            error: finish.error.as_deref(),
+        }
+    }
+}

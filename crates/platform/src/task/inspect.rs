@@ -1,0 +1,154 @@
+//! Looking at tasks: what the command line, the metrics and the tests read.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use super::{TaskId, TaskState, Tasks};
+use crate::db::DbError;
+
+crate::statements! {
+    LIST_TASKS = same {
+        "SELECT id, kind, version, queue, priority, payload, state, attempt, refunds, crashes, max_attempts,
+                run_at, worker, unique_key, correlation_id, cause, created_at, started_at, finished_at, last_error
+         FROM tasks
+         WHERE (CAST($1 AS TEXT) IS NULL OR state = $1) AND (CAST($2 AS TEXT) IS NULL OR kind = $2) AND (CAST($3 AS TEXT) IS NULL OR queue = $3)
+           AND (CAST($4 AS TEXT) IS NULL OR correlation_id = $4) AND (CAST($5 AS BIGINT) IS NULL OR id < $5)
+         ORDER BY id DESC LIMIT $6"
+    }
+    SHOW_TASK = same {
+        "SELECT id, kind, version, queue, priority, payload, state, attempt, refunds, crashes, max_attempts,
+                run_at, worker, unique_key, correlation_id, cause, created_at, started_at, finished_at, last_error
+         FROM tasks WHERE id = $1"
+    }
+    LIST_ATTEMPTS = same {
+        "SELECT attempt, worker, started_at, duration_ms, verdict, error
+         FROM task_attempts WHERE task_id = $1 ORDER BY attempt LIMIT 1000"
+    }
+    COUNT_BY_KIND = same {
+        "SELECT kind, state, COUNT(*) AS count FROM tasks GROUP BY kind, state ORDER BY kind, state LIMIT 10000"
+    }
+    QUEUE_DEPTHS = same {
+        "SELECT queue,
+                COUNT(*) FILTER (WHERE state = 'pending' AND run_at <= $1) AS due,
+                COUNT(*) FILTER (WHERE state = 'pending' AND run_at > $1) AS delayed,
+                COUNT(*) FILTER (WHERE state = 'running') AS running,
+                MIN(run_at) FILTER (WHERE state = 'pending' AND run_at <= $1) AS oldest_due
+         FROM tasks WHERE finished_at IS NULL GROUP BY queue ORDER BY queue LIMIT 1000"
+    }
+    COUNT_UNFINISHED_DUE = same {
+        "SELECT COUNT(*) AS count FROM tasks WHERE finished_at IS NULL AND run_at <= $1"
+    }
+}
+
+/// A task as it stands in the table.
+#[derive(Clone, Debug, Serialize, sqlx::FromRow)]
+pub struct TaskRow {
+    pub id: TaskId,
+    pub kind: String,
+    pub version: i32,
+    pub queue: String,
+    pub priority: i32,
+    pub payload: String,
+    #[sqlx(try_from = "String")]
+    pub state: TaskState,
+    pub attempt: i32,
+    pub refunds: i32,
+    pub crashes: i32,
+    pub max_attempts: i32,
+    pub run_at: DateTime<Utc>,
+    pub worker: Option<String>,
+    pub unique_key: Option<String>,
+    pub correlation_id: Option<String>,
+    pub cause: String,
+    pub created_at: DateTime<Utc>,
+    pub started_at: Option<DateTime<Utc>>,
+    pub finished_at: Option<DateTime<Utc>>,
+    pub last_error: Option<String>,
+}
+
+/// One attempt that did not succeed.
+#[derive(Clone, Debug, Serialize, sqlx::FromRow)]
+pub struct AttemptRow {
+    pub attempt: i32,
+    pub worker: String,
+    pub started_at: Option<DateTime<Utc>>,
+    pub duration_ms: i64,
+    pub verdict: String,
+    pub error: Option<String>,
+}
+
+/// How many tasks of a kind are in a state.
+#[derive(Clone, Debug, Serialize, sqlx::FromRow)]
+pub struct KindCount {
+    pub kind: String,
+    #[sqlx(try_from = "String")]
+    pub state: TaskState,
+    pub count: i64,
+}
+
+/// How a queue stands.
+#[derive(Clone, Debug, Serialize, sqlx::FromRow)]
+pub struct QueueDepth {
+    pub queue: String,
+    /// Pending and due.
+    pub due: i64,
+    /// Pending for later.
+    pub delayed: i64,
+    pub running: i64,
+    /// Since when the longest-waiting due task could have run.
+    pub oldest_due: Option<DateTime<Utc>>,
+}
+
+/// Which tasks to list, the newest first.
+#[derive(Clone, Debug, Default)]
+pub struct TaskFilter {
+    pub state: Option<TaskState>,
+    pub kind: Option<String>,
+    pub queue: Option<String>,
+    pub correlation_id: Option<String>,
+    /// Only tasks older than this one: the last id of the page before.
+    pub before: Option<TaskId>,
+    pub limit: u32,
+}
+
+#[derive(sqlx::FromRow)]
+struct Count {
+    count: i64,
+}
+
+impl Tasks {
+    pub async fn list(&self, filter: &TaskFilter) -> Result<Vec<TaskRow>, DbError> {
+        let query = LIST_TASKS
+            .bind(filter.state.map(TaskState::as_str))
+            .bind(filter.kind.as_deref())
+            .bind(filter.queue.as_deref())
+            .bind(filter.correlation_id.as_deref())
+            .bind(filter.before.map(|id| id.0))
+            .bind(filter.limit.clamp(1, 1_000));
+        query.all(&mut self.db.read().await?).await
+    }
+
+    pub async fn show(&self, id: TaskId) -> Result<Option<TaskRow>, DbError> {
+        SHOW_TASK.bind(id.0).optional(&mut self.db.read().await?).await
+    }
+
+    /// The attempts of a task that did not succeed, in order.
+    pub async fn attempts(&self, id: TaskId) -> Result<Vec<AttemptRow>, DbError> {
+        LIST_ATTEMPTS.bind(id.0).all(&mut self.db.read().await?).await
+    }
+
+    /// Counts every task in the table, finished ones included.
+    pub async fn count_by_kind(&self) -> Result<Vec<KindCount>, DbError> {
+        COUNT_BY_KIND.query().all(&mut self.db.read().await?).await
+    }
+
+    pub async fn queue_depths(&self) -> Result<Vec<QueueDepth>, DbError> {
+        QUEUE_DEPTHS.bind(self.clock.now()).all(&mut self.db.read().await?).await
+    }
+
+    /// Tasks that are running or could run now.
+    pub async fn unfinished_due(&self) -> Result<i64, DbError> {
+        let query = COUNT_UNFINISHED_DUE.bind(self.clock.now());
+        Ok(query.one::<Count>(&mut self.db.read().await?).await?.count)
+    }
+}

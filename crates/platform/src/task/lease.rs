@@ -1,0 +1,198 @@
+//! Leases. A worker process holds one lease for all the tasks it has, renewed by one small row, and loses
+//! all of them together: whoever finds the lease expired removes the row (from then on its heartbeat fails
+//! and it can claim nothing), and running tasks whose worker has no row are put back. The fencing token of
+//! each task refuses whatever the lost worker still tries to write.
+//!
+//! One row per process instead of one column per task keeps claims and heartbeats off every index.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
+
+use super::{TaskId, TaskState, Tasks};
+use crate::db::DbError;
+use crate::job::Priority;
+use crate::ring::Bell;
+
+/// After this many workers died with a task in hand it becomes a dead letter.
+const MAX_CRASHES: i64 = 3;
+/// Tasks put back in one transaction.
+const TAKE_OVER_BATCH: i64 = 500;
+
+crate::statements! {
+    REGISTER = same {
+        "INSERT INTO workers (id, host, pid, queues, started_at, lease_until) VALUES ($1, $2, $3, $4, $5, $6)
+         ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until"
+    }
+    HEARTBEAT = same { "UPDATE workers SET lease_until = $2 WHERE id = $1" }
+    RESIGN = same { "DELETE FROM workers WHERE id = $1" }
+    EXPIRE = same { "DELETE FROM workers WHERE lease_until < $1" }
+    EXPIRE_ALL = same { "DELETE FROM workers" }
+    LIST_WORKERS = same {
+        "SELECT id, host, pid, queues, started_at, lease_until FROM workers ORDER BY started_at LIMIT 1000"
+    }
+    /// Puts back the tasks of workers that are gone, or ends those that used up their tries or keep killing
+    /// workers. The outer conditions repeat the inner ones because PostgreSQL checks only them again when
+    /// another process has just changed the row.
+    TAKE_OVER = same {
+        "UPDATE tasks SET
+             crashes = crashes + 1,
+             state = CASE WHEN crashes + 1 >= $2 OR attempt - refunds >= max_attempts THEN 'dead' ELSE 'pending' END,
+             finished_at = CASE WHEN crashes + 1 >= $2 OR attempt - refunds >= max_attempts THEN $1 ELSE finished_at END,
+             died_at = CASE WHEN crashes + 1 >= $2 OR attempt - refunds >= max_attempts THEN $1 ELSE finished_at END,
+             last_error = CASE WHEN crashes + 1 >= $2 THEN 'its worker died ' || (crashes + 1) || ' times'
+                               ELSE 'its worker died' END
+         WHERE id IN (SELECT id FROM tasks AS lost
+                      WHERE finished_at IS NULL AND state || '' = 'running'
+                        AND NOT EXISTS (SELECT 1 FROM workers WHERE workers.id = lost.worker)
+                      LIMIT $3)
+           AND state || '' = 'running' AND NOT EXISTS (SELECT 1 FROM workers WHERE workers.id = tasks.worker)
+         RETURNING id, queue, priority, state"
+    }
+    INSERT_LOST_ATTEMPTS = parts {
+        "INSERT INTO task_attempts (task_id, attempt, worker, started_at, duration_ms, verdict, error)
+         SELECT t.id, t.attempt, t.worker, t.started_at, 0, 'lease_expired', t.last_error
+         FROM tasks AS t WHERE t.id IN " (any "$1") " ON CONFLICT DO NOTHING"
+    }
+    /// What the table says this worker has, to be compared with what it knows it has.
+    HELD_BY = same {
+        "SELECT id, attempt FROM tasks WHERE finished_at IS NULL AND worker = $1 AND state || '' = 'running' LIMIT 10000"
+    }
+}
+
+/// One life of one worker process. A process that lost its lease goes on under a new id.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct WorkerId(String);
+
+impl WorkerId {
+    pub fn new(id: impl Into<String>) -> Self {
+        Self(id.into())
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A worker as the table knows it.
+#[derive(Clone, Debug, Serialize, sqlx::FromRow)]
+pub struct WorkerRow {
+    pub id: String,
+    pub host: String,
+    pub pid: i64,
+    pub queues: String,
+    pub started_at: DateTime<Utc>,
+    pub lease_until: DateTime<Utc>,
+}
+
+/// What a take-over found.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct TakenOver {
+    /// Tasks put back.
+    pub requeued: u64,
+    /// Tasks that became dead letters.
+    pub dead: u64,
+}
+
+#[derive(sqlx::FromRow)]
+struct Taken {
+    id: TaskId,
+    queue: String,
+    priority: i32,
+    #[sqlx(try_from = "String")]
+    state: TaskState,
+}
+
+#[derive(sqlx::FromRow)]
+pub(crate) struct HeldRow {
+    pub(crate) id: TaskId,
+    pub(crate) attempt: i32,
+}
+
+impl Tasks {
+    /// Registers a worker; its lease runs for `lease` from now.
+    pub async fn register_worker(
+        &self,
+        worker: &WorkerId,
+        queues: &str,
+        lease: TimeDelta,
+    ) -> Result<(), DbError> {
+        let now = self.clock.now();
+        let query = REGISTER
+            .bind(worker.as_str())
+            .bind(host_name())
+            .bind(std::process::id())
+            .bind(queues)
+            .bind(now)
+            .bind(now + lease);
+        query.execute(&mut self.db.write_one().await?).await.map(drop)
+    }
+
+    /// Renews a lease. False: it has run out, and nothing this worker holds is its own any more.
+    pub async fn heartbeat(&self, worker: &WorkerId, lease: TimeDelta) -> Result<bool, DbError> {
+        let until = self.clock.now() + lease;
+        let query = HEARTBEAT.bind(worker.as_str()).bind(until);
+        Ok(query.execute(&mut self.db.write_one().await?).await? == 1)
+    }
+
+    /// Says good-bye. Call it when nothing is held any more.
+    pub async fn resign_worker(&self, worker: &WorkerId) -> Result<(), DbError> {
+        RESIGN.bind(worker.as_str()).execute(&mut self.db.write_one().await?).await.map(drop)
+    }
+
+    /// Ends every lease: on SQLite one process holds the file, so whoever was there before is gone.
+    pub async fn expire_all_leases(&self) -> Result<u64, DbError> {
+        EXPIRE_ALL.query().execute(&mut self.db.write_one().await?).await
+    }
+
+    /// Ends the leases that have run out. Any process may do it at any time.
+    pub async fn expire_leases(&self) -> Result<u64, DbError> {
+        EXPIRE.bind(self.clock.now()).execute(&mut self.db.write_one().await?).await
+    }
+
+    /// Puts back every running task whose worker is gone.
+    pub async fn take_over(&self) -> Result<TakenOver, DbError> {
+        let mut total = TakenOver::default();
+        while self.take_over_some(&mut total).await? {}
+        Ok(total)
+    }
+
+    async fn take_over_some(&self, total: &mut TakenOver) -> Result<bool, DbError> {
+        let mut tx = self.begin().await?;
+        let query = TAKE_OVER.bind(self.clock.now()).bind(MAX_CRASHES).bind(TAKE_OVER_BATCH);
+        let taken: Vec<Taken> = query.all(&mut tx.session).await?;
+        if taken.is_empty() {
+            return Ok(false);
+        }
+        let ids: Vec<i64> = taken.iter().map(|task| task.id.0).collect();
+        INSERT_LOST_ATTEMPTS.bind(ids).execute(&mut tx.session).await?;
+        for task in taken {
+            if task.state == TaskState::Pending {
+                total.requeued += 1;
+                let priority = Priority::from_level(task.priority);
+                tx.bells.push(Bell { queue: task.queue, priority, id: task.id });
+            } else {
+                total.dead += 1;
+            }
+        }
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    pub(crate) async fn held_by(&self, worker: &WorkerId) -> Result<Vec<HeldRow>, DbError> {
+        HELD_BY.bind(worker.as_str()).all(&mut self.db.read().await?).await
+    }
+
+    /// The workers the table knows, the oldest first.
+    pub async fn workers(&self) -> Result<Vec<WorkerRow>, DbError> {
+        LIST_WORKERS.query().all(&mut self.db.read().await?).await
+    }
+}
+
+fn host_name() -> String {
+    std::fs::read_to_string("/etc/hostname")
+        .ok()
+        .or_else(|| std::env::var("HOSTNAME").ok())
+        .map(|name| name.trim().to_owned())
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "localhost".to_owned())
+}

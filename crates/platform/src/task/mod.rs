@@ -1,0 +1,99 @@
+//! The durable task table: the one source of truth for work.
+//!
+//! [`Tasks`] is the door. Everything that changes a task goes through it: [`TaskTx::enqueue`] inside a
+//! caller's transaction, claims and verdicts by the workers, and the take-over of a dead worker's tasks.
+//! Each state change compares what it must not overwrite (R2), and one that touched no row is told as such.
+
+mod claim;
+mod enqueue;
+mod finish;
+mod inspect;
+mod lease;
+mod model;
+mod new_task;
+
+use crate::clock::Clock;
+use crate::db::{Db, DbError, Session, Stmt};
+use crate::ring::{Bell, Ring};
+
+pub use claim::ClaimedRow;
+pub use enqueue::Enqueued;
+pub use finish::{Finish, Finished, Verdict};
+pub use inspect::{AttemptRow, KindCount, QueueDepth, TaskFilter, TaskRow};
+pub use lease::{TakenOver, WorkerId, WorkerRow};
+pub use model::{TaskId, TaskState};
+pub use new_task::NewTask;
+
+/// The task table with the bell that tells workers about new rows. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Tasks {
+    db: Db,
+    ring: Ring,
+    clock: Clock,
+}
+
+impl Tasks {
+    pub fn new(db: Db, ring: Ring, clock: Clock) -> Self {
+        Self { db, ring, clock }
+    }
+
+    pub fn db(&self) -> &Db {
+        &self.db
+    }
+
+    pub fn ring(&self) -> &Ring {
+        &self.ring
+    }
+
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Begins a transaction in which tasks can be enqueued beside what causes them.
+    pub async fn begin(&self) -> Result<TaskTx, DbError> {
+        Ok(self.wrap(self.db.write().await?))
+    }
+
+    async fn begin_pinned(&self) -> Result<TaskTx, DbError> {
+        Ok(self.wrap(self.db.write_pinned().await?))
+    }
+
+    fn wrap(&self, session: Session) -> TaskTx {
+        TaskTx { session, ring: self.ring.clone(), clock: self.clock.clone(), bells: Vec::new() }
+    }
+
+    /// Enqueues in a transaction of its own.
+    pub async fn enqueue(&self, tasks: &[NewTask]) -> Result<Vec<Enqueued>, DbError> {
+        let mut tx = self.begin().await?;
+        let enqueued = tx.enqueue(tasks).await?;
+        tx.commit().await?;
+        Ok(enqueued)
+    }
+}
+
+/// A transaction that can enqueue. The bell rings only after the commit.
+#[derive(Debug)]
+pub struct TaskTx {
+    session: Session,
+    ring: Ring,
+    clock: Clock,
+    bells: Vec<Bell>,
+}
+
+impl TaskTx {
+    /// The transaction, for the caller's own statements.
+    pub fn session(&mut self) -> &mut Session {
+        &mut self.session
+    }
+
+    /// Commits, then tells the workers. When it fails nothing was enqueued, or the answer was lost on the
+    /// way: enqueue again under a unique key.
+    pub async fn commit(self) -> Result<(), DbError> {
+        self.session.commit().await?;
+        self.ring.push(self.bells);
+        Ok(())
+    }
+}
+
+pub(crate) static STATEMENTS: &[&[&Stmt]] =
+    &[claim::STATEMENTS, enqueue::STATEMENTS, finish::STATEMENTS, inspect::STATEMENTS, lease::STATEMENTS];

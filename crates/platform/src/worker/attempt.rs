@@ -1,0 +1,238 @@
+//! One attempt: from a claimed row to a verdict, whatever the job does.
+
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::FutureExt;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use crate::clock::Clock;
+use crate::job::{AnyJob, Context, Failure, FailureKind, Registry, TaskMeta};
+use crate::metrics::Metrics;
+use crate::task::{ClaimedRow, Finish, NewTask, Verdict, WorkerId};
+
+/// How long a task of an unknown kind waits for a release that knows it.
+const UNKNOWN_KIND_WAIT: TimeDelta = TimeDelta::seconds(30);
+/// How long a job that is told to stop may take to do so before it is dropped where it stands.
+const HEED_WITHIN: Duration = Duration::from_secs(1);
+/// The most of an error's text that is kept.
+const MAX_ERROR_CHARS: usize = 4_000;
+
+/// A claimed task on its way through the process. Dropped before its verdict, it is given back.
+pub(crate) struct Claimed {
+    pub(super) row: ClaimedRow,
+    pub(super) worker: WorkerId,
+    pub(super) cancelled: CancellationToken,
+    pub(super) claimed_at: DateTime<Utc>,
+    finishes: Option<mpsc::Sender<Finish>>,
+}
+
+impl Claimed {
+    pub(super) fn new(
+        row: ClaimedRow,
+        worker: WorkerId,
+        cancelled: CancellationToken,
+        claimed_at: DateTime<Utc>,
+        finishes: mpsc::Sender<Finish>,
+    ) -> Self {
+        Self { row, worker, cancelled, claimed_at, finishes: Some(finishes) }
+    }
+
+    /// Runs the job and sends its verdict to the collector, waiting for room there.
+    pub(super) async fn work<S: Send + Sync + 'static>(mut self, runner: &Runner<S>) {
+        let finish = runner.attempt(&self.row, &self.worker, self.cancelled.clone()).await;
+        if let Some(finishes) = self.finishes.take() {
+            // The collector outlives every attempt; should it be gone, the lease expires.
+            let _ = finishes.send(finish).await;
+        }
+    }
+}
+
+impl Drop for Claimed {
+    fn drop(&mut self) {
+        let Some(finishes) = self.finishes.take() else { return };
+        let finish = Finish {
+            id: self.row.id,
+            attempt: self.row.attempt,
+            verdict: Verdict::GiveBack,
+            error: None,
+            label: "given_back",
+            worker: self.worker.as_str().to_owned(),
+            started_at: self.claimed_at,
+            duration_ms: 0,
+            follow_ups: Vec::new(),
+        };
+        if let Err(mpsc::error::TrySendError::Full(finish)) = finishes.try_send(finish)
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            runtime.spawn(async move { finishes.send(finish).await });
+        }
+    }
+}
+
+/// Runs attempts.
+pub(crate) struct Runner<S> {
+    pub(crate) registry: Arc<Registry<S>>,
+    pub(crate) services: Arc<S>,
+    pub(crate) clock: Clock,
+    pub(crate) seed: u64,
+    pub(crate) metrics: Metrics,
+}
+
+/// How the job's future ended.
+enum End {
+    Done(Vec<NewTask>),
+    Failed(Failure),
+    TimedOut(Duration),
+    Panicked(String),
+    /// Did not heed the sign to stop.
+    CutShort,
+    UnknownKind,
+}
+
+impl<S: Send + Sync + 'static> Runner<S> {
+    /// Runs one attempt to its end. Never panics and never fails: whatever happens becomes a verdict.
+    pub(crate) async fn attempt(
+        &self,
+        row: &ClaimedRow,
+        worker: &WorkerId,
+        cancelled: CancellationToken,
+    ) -> Finish {
+        let correlation_id = row.correlation_id.clone().unwrap_or_else(|| format!("task-{}", row.id));
+        let span = tracing::info_span!(
+            "task",
+            task.id = row.id.0,
+            task.kind = row.kind,
+            task.attempt = row.tries(),
+            correlation_id
+        );
+        let started_at = self.clock.now();
+        if let Ok(waited) = (started_at - row.run_at).to_std() {
+            self.metrics.pickup_seconds.observe(waited.as_secs_f64());
+        }
+        let started = std::time::Instant::now();
+        let end = self.run(row, correlation_id, cancelled).instrument(span.clone()).await;
+        let ran = started.elapsed();
+        self.metrics.run_seconds.with_label_values(&[&row.kind]).observe(ran.as_secs_f64());
+
+        let (verdict, label, error, follow_ups) = span.in_scope(|| self.judge(row, end));
+        self.metrics.finished.with_label_values(&[row.kind.as_str(), label]).inc();
+        Finish {
+            id: row.id,
+            attempt: row.attempt,
+            verdict,
+            error,
+            label,
+            worker: worker.as_str().to_owned(),
+            started_at,
+            duration_ms: i64::try_from(ran.as_millis()).unwrap_or(i64::MAX),
+            follow_ups,
+        }
+    }
+
+    async fn run(&self, row: &ClaimedRow, correlation_id: String, cancelled: CancellationToken) -> End {
+        let Some(job) = self.registry.get(&row.kind) else { return End::UnknownKind };
+        let Ok(version) = u16::try_from(row.version) else { return End::UnknownKind };
+        if version > job.version {
+            return End::UnknownKind;
+        }
+        let meta = TaskMeta {
+            id: row.id,
+            kind: row.kind.clone(),
+            attempt: row.tries(),
+            max_attempts: u32::try_from(row.max_attempts).unwrap_or(u32::MAX),
+            correlation_id,
+            created_at: row.created_at,
+        };
+        let seed = self.attempt_seed(row);
+        let stop = cancelled.clone();
+        let cx = Context::new(Arc::clone(&self.services), meta, self.clock.clone(), seed, cancelled);
+        // The closure keeps a panic while the future is made inside the net as well.
+        let running =
+            AssertUnwindSafe(async { job.run(version, row.payload.clone(), cx).await }).catch_unwind();
+        let cut_short = async {
+            stop.cancelled().await;
+            tokio::time::sleep(HEED_WITHIN).await;
+        };
+        let ended = tokio::select! {
+            ended = tokio::time::timeout(job.timeout, running) => ended,
+            () = cut_short => return End::CutShort,
+        };
+        match ended {
+            Err(_) => End::TimedOut(job.timeout),
+            Ok(Err(panic)) => End::Panicked(panic_text(panic.as_ref())),
+            Ok(Ok(Ok(done))) => End::Done(done.follow_ups),
+            Ok(Ok(Err(failure))) => End::Failed(failure),
+        }
+    }
+
+    fn judge(&self, row: &ClaimedRow, end: End) -> (Verdict, &'static str, Option<String>, Vec<NewTask>) {
+        let now = self.clock.now();
+        let (mut verdict, label, error) = match end {
+            End::Done(follow_ups) => return (Verdict::Done, "done", None, follow_ups),
+            End::CutShort => return (Verdict::GiveBack, "cut_short", None, Vec::new()),
+            End::UnknownKind => {
+                let error =
+                    "this release does not know the job or its payload version; waiting for one that does";
+                (Verdict::Snooze { at: now + UNKNOWN_KIND_WAIT }, "unknown_kind", error.to_owned())
+            }
+            End::TimedOut(limit) => {
+                (self.retry(row, now, None), "timed_out", format!("did not end within {limit:?}"))
+            }
+            End::Panicked(text) => (self.retry(row, now, None), "panicked", format!("panicked: {text}")),
+            End::Failed(Failure { kind, error }) => {
+                let (verdict, label) = match kind {
+                    FailureKind::Retry => (self.retry(row, now, None), "failed"),
+                    FailureKind::RetryAfter(wait) => (self.retry(row, now, Some(wait)), "failed"),
+                    FailureKind::Snooze(at) => (Verdict::Snooze { at }, "snoozed"),
+                    FailureKind::Permanent => (Verdict::Dead, "permanent"),
+                    FailureKind::Discard => (Verdict::Discarded, "discarded"),
+                };
+                (verdict, label, format!("{error:#}"))
+            }
+        };
+        if matches!(verdict, Verdict::Retry { .. }) && row.is_last_try() {
+            verdict = Verdict::Dead;
+        }
+        let error: String = error.chars().take(MAX_ERROR_CHARS).map(without_nul).collect();
+        match &verdict {
+            Verdict::Dead => tracing::error!(verdict = label, error, "the task is a dead letter"),
+            Verdict::Retry { at } => {
+                tracing::warn!(verdict = label, error, retry_at = %at, "the attempt failed")
+            }
+            _ => tracing::info!(verdict = label, reason = error, "the attempt was put off"),
+        }
+        (verdict, label, Some(error), Vec::new())
+    }
+
+    fn retry(&self, row: &ClaimedRow, now: DateTime<Utc>, at_least: Option<Duration>) -> Verdict {
+        let backoff = self.registry.get(&row.kind).map_or(Duration::from_secs(60), |job: &AnyJob<S>| {
+            job.retry.delay(row.tries(), self.attempt_seed(row))
+        });
+        let wait = backoff.max(at_least.unwrap_or_default());
+        Verdict::Retry { at: now + TimeDelta::from_std(wait).unwrap_or(TimeDelta::days(1)) }
+    }
+
+    fn attempt_seed(&self, row: &ClaimedRow) -> u64 {
+        let attempt = u64::from(row.attempt.unsigned_abs());
+        self.seed ^ row.id.0.unsigned_abs().rotate_left(20) ^ attempt.rotate_left(50)
+    }
+}
+
+/// PostgreSQL text cannot hold the NUL character.
+fn without_nul(c: char) -> char {
+    if c == '\0' { char::REPLACEMENT_CHARACTER } else { c }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "without a text".to_owned())
+}

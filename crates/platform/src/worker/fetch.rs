@@ -1,0 +1,162 @@
+//! Claims tasks for one queue into a bounded channel: what the ring names, and at least once a second
+//! whatever is due in the table.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::attempt::Claimed;
+use super::hands::Hands;
+use super::keeper::Lease;
+use super::pool::Pulse;
+use crate::db::DbError;
+use crate::job::Queue;
+use crate::metrics::Metrics;
+use crate::ring::Listener;
+use crate::task::{ClaimedRow, Finish, Tasks};
+
+/// The most tasks of one claim, and of the channel between fetching and running.
+pub(super) const MAX_WINDOW: usize = 1_000;
+const CLAIM_BATCH: usize = 500;
+/// A claim that was worked off faster than this makes the next one larger.
+const FAST: Duration = Duration::from_millis(30);
+/// A claim that took longer than this makes the next one smaller: other processes want work too.
+const SLOW: Duration = Duration::from_millis(200);
+const FIRST_RETRY: Duration = Duration::from_millis(50);
+const LAST_RETRY: Duration = Duration::from_secs(2);
+
+pub(super) struct Fetcher {
+    pub(super) queue: Queue,
+    pub(super) concurrency: usize,
+    pub(super) poll_interval: Duration,
+    pub(super) tasks: Tasks,
+    pub(super) lease: Lease,
+    pub(super) hands: Hands,
+    pub(super) listener: Listener,
+    pub(super) claimed: mpsc::Sender<Claimed>,
+    pub(super) finishes: mpsc::Sender<Finish>,
+    pub(super) metrics: Metrics,
+    pub(super) pulse: Pulse,
+}
+
+/// How many tasks may be claimed and not begun: few when jobs are slow, many when they are fast.
+struct Window {
+    size: usize,
+    least: usize,
+    filled_at: Instant,
+}
+
+impl Fetcher {
+    /// Runs until asked to stop or until nobody wants tasks any more.
+    pub(super) async fn run(mut self, stop: CancellationToken) {
+        let work = async {
+            let mut window = Window::new(self.concurrency);
+            let mut next_poll = Instant::now();
+            let mut retry = FIRST_RETRY;
+            while let Some(room) = self.room(&mut window).await {
+                match self.fetch(room, &mut next_poll).await {
+                    Ok(()) => retry = FIRST_RETRY,
+                    Err(error) => {
+                        tracing::warn!(
+                            queue = self.queue.name(),
+                            error = &error as &dyn std::error::Error,
+                            "tasks could not be claimed; trying again"
+                        );
+                        sleep(retry).await;
+                        retry = (retry * 2).min(LAST_RETRY);
+                    }
+                }
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = work => {}
+        }
+    }
+
+    /// Waits until there is room for at least one task; `None` when the workers are gone.
+    async fn room(&self, window: &mut Window) -> Option<usize> {
+        let waiting = MAX_WINDOW - self.claimed.capacity();
+        if waiting < window.size {
+            window.worked_off(waiting);
+            return Some((window.size - waiting).min(CLAIM_BATCH));
+        }
+        // Half of it must be worked off before the next claim, so that claims stay large.
+        let free = MAX_WINDOW - window.size / 2;
+        drop(self.claimed.reserve_many(free).await.ok()?);
+        let waiting = MAX_WINDOW - self.claimed.capacity();
+        window.worked_off(waiting);
+        Some(window.size.saturating_sub(waiting).clamp(1, CLAIM_BATCH))
+    }
+
+    async fn fetch(&mut self, room: usize, next_poll: &mut Instant) -> Result<(), DbError> {
+        let until_poll = next_poll.saturating_duration_since(Instant::now());
+        if until_poll.is_zero() {
+            let claimed = self.claim(Claim::Due(room)).await?;
+            self.pulse.beat(self.tasks.clock().now());
+            // A full claim means that there is more: look again at once.
+            if claimed < room {
+                *next_poll = Instant::now() + self.poll_interval;
+            }
+            return Ok(());
+        }
+        let ids = self.listener.pop(room, until_poll).await;
+        if !ids.is_empty() {
+            self.claim(Claim::Ids(ids)).await?;
+        }
+        Ok(())
+    }
+
+    async fn claim(&self, claim: Claim) -> Result<usize, DbError> {
+        let guard = self.hands.claiming().await;
+        let worker = self.lease.worker();
+        let rows = match claim {
+            Claim::Due(limit) => self.tasks.claim_due(&worker, self.queue, limit).await,
+            Claim::Ids(ids) => self.tasks.claim(&worker, self.queue, ids).await,
+        };
+        let rows: Vec<ClaimedRow> = rows.inspect_err(|_| self.hands.doubt())?;
+        let now = self.tasks.clock().now();
+        let claimed: Vec<Claimed> = rows
+            .into_iter()
+            .map(|row| {
+                let cancelled = self.hands.take(&row);
+                Claimed::new(row, worker.clone(), cancelled, now, self.finishes.clone())
+            })
+            .collect();
+        drop(guard);
+        let count = claimed.len();
+        if count > 0 {
+            self.metrics.claim_size.observe(count as f64);
+        }
+        for claimed in claimed {
+            if self.claimed.send(claimed).await.is_err() {
+                break;
+            }
+        }
+        Ok(count)
+    }
+}
+
+enum Claim {
+    Due(usize),
+    Ids(Vec<i64>),
+}
+
+impl Window {
+    fn new(concurrency: usize) -> Self {
+        let least = concurrency.clamp(1, MAX_WINDOW);
+        Self { size: least, least, filled_at: Instant::now() }
+    }
+
+    fn worked_off(&mut self, waiting: usize) {
+        let took = self.filled_at.elapsed();
+        self.filled_at = Instant::now();
+        if waiting <= self.size / 2 && took < FAST {
+            self.size = (self.size * 2).min(MAX_WINDOW);
+        } else if took > SLOW {
+            self.size = (self.size / 2).max(self.least);
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! Workers: what takes tasks, runs their jobs and writes how they ended.
+//!
+//! ```text
+//!  ring ─┐                ┌────────────── apalis worker of the queue ──────────────┐
+//!        ├─ fetch: claim ─▶ bounded channel ─▶ backend ─▶ concurrency ─▶ attempt ──┼─▶ collector: fenced batch
+//! table ─┘                └─────────────────────────────────────────────────────────┘
+//!                 keeper: heartbeat, take-over of dead workers' tasks, what we hold
+//! ```
+//!
+//! Fetching, running and finishing overlap. Nothing here returns an error to apalis, which would end the
+//! worker: trouble is retried inside, with backoff, and shown in [`Readiness`]. A pool that dies all the same
+//! is started again by its supervisor.
+
+mod attempt;
+mod backend;
+mod collector;
+mod fetch;
+mod hands;
+mod isolation;
+mod keeper;
+mod pool;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::db::DbError;
+use crate::job::{Queue, Registry};
+use crate::metrics::Metrics;
+use crate::task::Tasks;
+
+pub(crate) use attempt::Runner;
+use collector::Collector;
+use hands::Hands;
+pub use pool::Pulse;
+
+/// How workers behave.
+#[derive(Clone, Debug)]
+pub struct WorkerConfig {
+    /// Jobs of one queue at a time, per process, by name of the queue.
+    pub concurrency: BTreeMap<String, usize>,
+    pub default_concurrency: usize,
+    /// The longest time between two looks at the table.
+    pub poll_interval: Duration,
+    /// A worker that has not been heard of for this long is dead. Three heartbeats fit into it.
+    pub lease: Duration,
+    /// How long running jobs may go on after a stop was asked for.
+    pub grace: Duration,
+    /// What attempts are seeded from.
+    pub seed: u64,
+}
+
+impl Default for WorkerConfig {
+    fn default() -> Self {
+        Self {
+            concurrency: BTreeMap::new(),
+            default_concurrency: 16,
+            poll_interval: Duration::from_secs(1),
+            lease: Duration::from_secs(30),
+            grace: Duration::from_secs(20),
+            seed: 0,
+        }
+    }
+}
+
+impl WorkerConfig {
+    fn concurrency_of(&self, queue: Queue) -> usize {
+        self.concurrency.get(queue.name()).copied().unwrap_or(self.default_concurrency).max(1)
+    }
+
+    fn lease_delta(&self) -> TimeDelta {
+        TimeDelta::from_std(self.lease).unwrap_or(TimeDelta::MAX)
+    }
+}
+
+/// The workers of this process.
+#[derive(Debug)]
+pub struct Workers {
+    stop: CancellationToken,
+    hands: Hands,
+    grace: Duration,
+    pools: JoinSet<()>,
+    keeper: tokio::task::JoinHandle<()>,
+    collector: Collector,
+    tasks: Tasks,
+    pulses: BTreeMap<Queue, Pulse>,
+}
+
+/// Whether the workers get their work, for a readiness probe. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Readiness {
+    pulses: BTreeMap<Queue, Pulse>,
+}
+
+impl Readiness {
+    /// The queues whose workers have not looked at the table since `since`.
+    pub fn silent_since(&self, since: DateTime<Utc>) -> Vec<Queue> {
+        self.pulses.iter().filter(|(_, pulse)| pulse.last() < since).map(|(queue, _)| *queue).collect()
+    }
+}
+
+impl Workers {
+    /// Registers this process and starts a pool for each of `queues`.
+    ///
+    /// # Errors
+    /// When the worker cannot be registered in the database.
+    pub async fn start<S: Send + Sync + 'static>(
+        tasks: Tasks,
+        registry: Arc<Registry<S>>,
+        services: Arc<S>,
+        queues: &[Queue],
+        config: WorkerConfig,
+        metrics: Metrics,
+    ) -> Result<Self, DbError> {
+        let stop = CancellationToken::new();
+        let hands = Hands::new(metrics.clone());
+        let names: Vec<&str> = queues.iter().map(|queue| queue.name()).collect();
+        let lease = keeper::Lease::take(&tasks, &names.join(","), config.lease_delta()).await?;
+        let collector = Collector::start(tasks.clone(), hands.clone(), metrics.clone());
+        let runner = Arc::new(Runner {
+            registry,
+            services,
+            clock: tasks.clock().clone(),
+            seed: config.seed,
+            metrics: metrics.clone(),
+        });
+
+        for job in runner.registry.jobs() {
+            metrics.prepare(job.name);
+        }
+        let mut pools = JoinSet::new();
+        let mut pulses = BTreeMap::new();
+        for &queue in queues {
+            let pulse = Pulse::new(tasks.clock().now());
+            pulses.insert(queue, pulse.clone());
+            let pool = pool::Pool {
+                queue,
+                concurrency: config.concurrency_of(queue),
+                poll_interval: config.poll_interval,
+                tasks: tasks.clone(),
+                lease: lease.clone(),
+                hands: hands.clone(),
+                finishes: collector.sender(),
+                runner: Arc::clone(&runner),
+                metrics: metrics.clone(),
+                pulse,
+                stop: stop.clone(),
+            };
+            pools.spawn(pool.supervise());
+            let lane = isolation::IsolationLane {
+                queue,
+                every: config.poll_interval,
+                tasks: tasks.clone(),
+                lease: lease.clone(),
+                hands: hands.clone(),
+                finishes: collector.sender(),
+                runner: Arc::clone(&runner),
+            };
+            pools.spawn(lane.run(stop.clone()));
+        }
+        let keeper = tokio::spawn(
+            keeper::Keeper {
+                tasks: tasks.clone(),
+                lease,
+                hands: hands.clone(),
+                every: config.lease / 3,
+                metrics,
+                finishes: collector.sender(),
+            }
+            .run(),
+        );
+        Ok(Self { stop, hands, grace: config.grace, pools, keeper, collector, tasks, pulses })
+    }
+
+    pub fn readiness(&self) -> Readiness {
+        Readiness { pulses: self.pulses.clone() }
+    }
+
+    /// Stops: takes no more, lets running jobs finish until the grace period ends, gives back the rest with
+    /// their attempt restored, writes every verdict, and signs off.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        let drained = async { while self.pools.join_next().await.is_some() {} };
+        if tokio::time::timeout(self.grace, drained).await.is_err() {
+            tracing::warn!(held = self.hands.len(), "the grace period is over: giving back what still runs");
+            self.hands.cancel_all();
+            // Dropping a running attempt gives its task back.
+            self.pools.shutdown().await;
+        }
+        self.keeper.abort();
+        let _ = self.keeper.await;
+        self.collector.stop().await;
+        // What could not be written stays ours until the lease runs out.
+        if let Some(worker) = self.hands.worker().filter(|_| self.hands.len() == 0)
+            && let Err(error) = self.tasks.resign_worker(&worker).await
+        {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "could not sign off; the lease will run out"
+            );
+        }
+    }
+}

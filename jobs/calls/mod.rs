@@ -1,0 +1,29 @@
+//! Calls: one file per job, and under `store` how what they tell is put together.
+//!
+//! A call is told in pieces, and what was made of it (recordings, voicemail, transcript, summary) can come
+//! before it. Each piece therefore makes the call's row if there is none, and adds what it knows.
+
+mod answered;
+mod completed;
+mod forwarded;
+mod menu_selected;
+mod missed;
+mod recording;
+mod ringing;
+mod status;
+mod store;
+mod summary;
+mod transcript;
+mod voicemail;
+
+pub use answered::CallAnswered;
+pub use completed::CallCompleted;
+pub use forwarded::CallForwarded;
+pub use menu_selected::CallMenuSelected;
+pub use missed::CallMissed;
+pub use recording::CallRecording;
+pub use ringing::CallRinging;
+pub(crate) use store::STATEMENTS;
+pub use summary::CallSummary;
+pub use transcript::CallTranscript;
+pub use voicemail::CallVoicemail;

@@ -1,0 +1,112 @@
+//! From verified deliveries to rows and tasks.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use trunkline_openphone::event::Envelope;
+use trunkline_openphone::signature::Scheme;
+use trunkline_platform::db::{DbError, Rows, sql_time};
+use trunkline_platform::task::TaskTx;
+
+use super::route::{job_of, task_for};
+use super::store::{EventId, INSERT_EVENTS, InsertedEvent};
+
+/// One verified delivery.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    pub envelope: Envelope,
+    pub scheme: Scheme,
+    /// `webhook-id`, which the legacy scheme does not have.
+    pub delivery_id: Option<String>,
+    pub received_at: DateTime<Utc>,
+    /// The request's headers as a JSON object, without secrets.
+    pub headers: String,
+    /// The body as it came. A verified body is JSON and so is text.
+    pub body: String,
+    pub correlation_id: String,
+    pub trace_context: Option<String>,
+}
+
+/// What became of a delivery.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Accepted {
+    /// Stored, with the name of its job, if there is one for its type.
+    New { event: EventId, job: Option<&'static str> },
+    /// Seen before: acknowledge it and do nothing.
+    Seen,
+}
+
+impl Delivery {
+    /// What makes this delivery the same as an earlier one: its own id, the same on every retry; for the
+    /// legacy scheme, which has none, the event's id and type.
+    fn dedupe_key(&self) -> String {
+        match &self.delivery_id {
+            Some(id) => format!("delivery:{id}"),
+            None => format!("event:{}:{}", self.envelope.id, self.envelope.event_type),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Line<'d> {
+    seq: usize,
+    dedupe_key: &'d str,
+    scheme: &'static str,
+    event_id: &'d str,
+    event_type: &'d str,
+    api_version: Option<&'d str>,
+    job: Option<&'static str>,
+    occurred_at: Option<String>,
+    received_at: String,
+    headers: &'d str,
+    body: &'d str,
+    correlation_id: &'d str,
+}
+
+/// Stores deliveries and enqueues their jobs inside the caller's transaction. Answers one [`Accepted`] for
+/// each, in order.
+pub async fn accept(tx: &mut TaskTx, deliveries: &[Delivery]) -> Result<Vec<Accepted>, DbError> {
+    let keys: Vec<String> = deliveries.iter().map(Delivery::dedupe_key).collect();
+    let lines: Vec<Line<'_>> = deliveries
+        .iter()
+        .zip(&keys)
+        .enumerate()
+        .map(|(seq, (delivery, key))| Line {
+            seq,
+            dedupe_key: key,
+            scheme: delivery.scheme.as_str(),
+            event_id: &delivery.envelope.id,
+            event_type: &delivery.envelope.event_type,
+            api_version: delivery.envelope.api_version.as_deref(),
+            job: job_of(&delivery.envelope),
+            occurred_at: delivery.envelope.created_at.map(sql_time),
+            received_at: sql_time(delivery.received_at),
+            headers: &delivery.headers,
+            body: &delivery.body,
+            correlation_id: &delivery.correlation_id,
+        })
+        .collect();
+    let inserted: Vec<InsertedEvent> = INSERT_EVENTS.bind(Rows::of(&lines)?).all(tx.session()).await?;
+
+    // The same delivery twice in one batch is new once.
+    let mut new: HashMap<String, EventId> =
+        inserted.into_iter().map(|row| (row.dedupe_key, row.id)).collect();
+    let mut tasks = Vec::new();
+    let mut answers = Vec::with_capacity(deliveries.len());
+    for (delivery, key) in deliveries.iter().zip(&keys) {
+        let Some(event) = new.remove(key) else {
+            answers.push(Accepted::Seen);
+            continue;
+        };
+        let task = task_for(&delivery.envelope, event)?;
+        answers.push(Accepted::New { event, job: task.as_ref().map(|task| task.kind) });
+        tasks.extend(task.map(|task| {
+            task.correlation_id(&delivery.correlation_id)
+                .trace_context(delivery.trace_context.clone())
+                .cause(format!("webhook:{event}"))
+        }));
+    }
+    tx.enqueue(&tasks).await?;
+    Ok(answers)
+}

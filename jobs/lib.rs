@@ -1,0 +1,81 @@
+//! WHAT work there is: one folder per subject, in it one file per typed job, and beside them the rules and
+//! statements they need.
+//!
+//! * [`events`]: what the provider told us, kept byte for byte, and how each telling becomes a job.
+//! * [`messages`], [`calls`], [`contacts`], [`provider_tasks`]: what the tellings add up to.
+//! * `conversations`: where messages and calls happen, and between whom.
+//! * [`media`]: the files behind the provider's links.
+//!
+//! Events come in any order and more than once. Every row that is kept from them is a join: what an event
+//! adds depends on that event alone, and adding is commutative, associative and idempotent, so the same
+//! events leave the same rows however they came.
+//!
+//! To add a job: write its file, add one line to the list below, and a payload to `jobs/fixtures/`.
+
+pub mod calls;
+pub mod contacts;
+mod conversations;
+pub mod events;
+pub mod media;
+pub mod messages;
+pub mod provider_tasks;
+mod queues;
+mod services;
+
+#[cfg(test)]
+mod tests;
+
+use trunkline_platform::db::Stmt;
+use trunkline_platform::job::{Registry, RegistryError};
+
+pub use queues::{EVENTS, MEDIA};
+pub use services::Services;
+
+macro_rules! jobs {
+    ($($job:ty,)+) => {
+        /// Every job this release knows.
+        pub fn registry() -> Result<Registry<Services>, RegistryError> {
+            let registry = Registry::new();
+            $(let registry = registry.register::<$job>()?;)+
+            Ok(registry)
+        }
+
+        /// How each job reads its payload, by name.
+        #[cfg(test)]
+        const DECODERS: &[tests::Decoder] = &[$(tests::Decoder::of::<$job>()),+];
+    };
+}
+
+jobs! {
+    calls::CallAnswered,
+    calls::CallCompleted,
+    calls::CallForwarded,
+    calls::CallMenuSelected,
+    calls::CallMissed,
+    calls::CallRecording,
+    calls::CallRinging,
+    calls::CallSummary,
+    calls::CallTranscript,
+    calls::CallVoicemail,
+    contacts::ContactDeleted,
+    contacts::ContactUpdated,
+    media::DownloadMedia,
+    messages::MessageDelivered,
+    messages::MessageFailed,
+    messages::MessageReceived,
+    messages::MessageUndelivered,
+    provider_tasks::ProviderTaskChanged,
+}
+
+/// Every statement of the jobs, for the test that prepares them all on both engines.
+pub fn statements() -> impl Iterator<Item = &'static Stmt> {
+    let own = [
+        contacts::STATEMENTS,
+        conversations::STATEMENTS,
+        events::STATEMENTS,
+        media::STATEMENTS,
+        messages::STATEMENTS,
+        provider_tasks::STATEMENTS,
+    ];
+    own.into_iter().chain(calls::STATEMENTS.iter().copied()).flatten().copied()
+}

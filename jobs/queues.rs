@@ -1,0 +1,8 @@
+//! The queues, so that slow work never stands before quick work.
+
+use trunkline_platform::job::Queue;
+
+/// Webhook events: short, database only.
+pub const EVENTS: Queue = Queue::new("events");
+/// Downloads: long, bound by somebody else's network.
+pub const MEDIA: Queue = Queue::new("media");

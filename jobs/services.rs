@@ -1,0 +1,12 @@
+//! What the jobs are handed.
+
+use trunkline_platform::db::Db;
+
+use crate::media::MediaServices;
+
+/// The services of every job.
+#[derive(Debug)]
+pub struct Services {
+    pub db: Db,
+    pub media: MediaServices,
+}

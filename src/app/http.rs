@@ -1,0 +1,42 @@
+//! The one HTTP server of a process.
+
+use std::time::Duration;
+
+use poem::listener::TcpAcceptor;
+use poem::{Endpoint, EndpointExt, Route, Server, get};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::probes::{self, Probes};
+use super::queue_metrics::{self, Scrape};
+use crate::receiver::WebhookEndpoint;
+
+/// A connection that says nothing for this long is closed.
+const IDLE: Duration = Duration::from_secs(75);
+
+pub(super) fn routes(
+    webhooks: Option<WebhookEndpoint>,
+    probes: Probes,
+    scrape: Scrape,
+) -> impl Endpoint<Output = poem::Response> {
+    let mut route = Route::new()
+        .at("/healthz", get(probes::health))
+        .at("/readyz", get(probes::ready).data(probes))
+        .at("/metrics", get(queue_metrics::metrics).data(scrape));
+    if let Some(webhooks) = webhooks {
+        route = route.at("/webhooks/openphone", webhooks);
+    }
+    route.map_to_response()
+}
+
+pub(super) async fn serve(
+    listener: TcpListener,
+    routes: impl Endpoint<Output = poem::Response> + 'static,
+    stop: CancellationToken,
+    grace: Duration,
+) -> std::io::Result<()> {
+    Server::new_with_acceptor(TcpAcceptor::from_tokio(listener)?)
+        .idle_timeout(IDLE)
+        .run_with_graceful_shutdown(routes, stop.cancelled_owned(), Some(grace))
+        .await
+}

@@ -1,0 +1,259 @@
+//! Builds everything once from the configuration, and is the only place that knows it all. Receiver, command
+//! line and the rest never import one another.
+
+mod http;
+mod lock;
+mod probes;
+mod queue_metrics;
+mod roles;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use prometheus::Registry as MetricsRegistry;
+use rand::Rng;
+use tokio_util::sync::CancellationToken;
+use trunkline_jobs::Services;
+use trunkline_jobs::media::{Fetcher, LocalStore, MediaServices};
+use trunkline_platform::clock::Clock;
+use trunkline_platform::db::{Db, Engine};
+use trunkline_platform::job::{Queue, Registry};
+use trunkline_platform::metrics::Metrics;
+use trunkline_platform::task::Tasks;
+use trunkline_platform::worker::{Readiness, Workers};
+
+use crate::config::Config;
+use crate::receiver::{self, Committer, CorrelationIds, ReceiverMetrics, ReceiverSettings, WebhookEndpoint};
+use crate::schema;
+use lock::FileLock;
+pub use roles::{Role, Roles, RolesError};
+
+/// The parts of a running program, built and not yet started.
+pub struct App {
+    config: Config,
+    clock: Clock,
+    db: Db,
+    tasks: Tasks,
+    jobs: Arc<Registry<Services>>,
+    services: Arc<Services>,
+    metrics_registry: MetricsRegistry,
+    metrics: Metrics,
+    seed: u64,
+    /// Held as long as this process may write to an embedded database.
+    _lock: Option<FileLock>,
+}
+
+/// What [`App::start`] started.
+pub struct Running {
+    address: SocketAddr,
+    server: tokio::task::JoinHandle<std::io::Result<()>>,
+    committer: Option<Committer>,
+    workers: Option<Workers>,
+    stop: CancellationToken,
+    db: Db,
+    grace: Duration,
+    _lock: Option<FileLock>,
+}
+
+impl App {
+    /// Opens the database, brings its schema up to date and builds the parts.
+    ///
+    /// # Errors
+    /// When the database cannot be opened or migrated, when another process runs on the same embedded
+    /// database, or when a part cannot be built from the configuration.
+    pub async fn build(config: Config, clock: Clock) -> Result<Self> {
+        let lock = match config.database.url.file() {
+            Some(file) => Some(FileLock::take(file)?),
+            None => None,
+        };
+        let db = Db::open(&config.database.url, &config.database.options())
+            .await
+            .with_context(|| format!("opening the database {:?}", config.database.url))?;
+        schema::migrate(&db).await.context("migrating the database")?;
+
+        let metrics_registry = MetricsRegistry::new();
+        let metrics = Metrics::new(&metrics_registry)?;
+        let ring = config.redis.ring(metrics.clone()).context("setting up Redis (redis.url)")?;
+        let tasks = Tasks::new(db.clone(), ring, clock.clone());
+        if db.engine() == Engine::Sqlite {
+            // The lock says that nobody else is there: what a process before us held is free at once.
+            tasks.expire_all_leases().await?;
+        }
+        let jobs = Arc::new(trunkline_jobs::registry()?);
+        let store = LocalStore::open(config.media.dir.clone())
+            .await
+            .with_context(|| format!("opening the media folder {}", config.media.dir.display()))?;
+        let fetcher = Fetcher::new(config.media.fetch_config()).context("setting up downloads")?;
+        let services = Arc::new(Services { db: db.clone(), media: MediaServices { fetcher, store } });
+        Ok(Self {
+            config,
+            clock,
+            db,
+            tasks,
+            jobs,
+            services,
+            metrics_registry,
+            metrics,
+            seed: random_seed(),
+            _lock: lock,
+        })
+    }
+
+    pub fn db(&self) -> &Db {
+        &self.db
+    }
+
+    pub fn tasks(&self) -> &Tasks {
+        &self.tasks
+    }
+
+    /// Starts the parts the roles ask for. `queues` names the workers' queues; all of them when absent.
+    ///
+    /// # Errors
+    /// When a queue is not known or the address cannot be listened on.
+    pub async fn start(self, roles: &Roles, queues: Option<&[String]>) -> Result<Running> {
+        let queues = self.queues(queues)?;
+        let listener = tokio::net::TcpListener::bind(self.config.http.listen).await.with_context(|| {
+            format!("listening on {}; set TRUNKLINE_HTTP_LISTEN to another address", self.config.http.listen)
+        })?;
+        let address = listener.local_addr()?;
+        let stop = CancellationToken::new();
+
+        let workers = if roles.has(Role::Worker) { Some(self.start_workers(&queues).await?) } else { None };
+        let (webhooks, committer) = if roles.has(Role::Receiver) {
+            let (endpoint, committer) = self.start_receiver()?;
+            (Some(endpoint), Some(committer))
+        } else {
+            (None, None)
+        };
+        if roles.has(Role::Scheduler) {
+            tokio::spawn(roles::look_after_leases(
+                self.tasks.clone(),
+                self.config.workers.lease,
+                self.metrics.clone(),
+                stop.clone(),
+            ));
+        }
+        let probes = probes::Probes {
+            db: self.db.clone(),
+            ring: self.tasks.ring().clone(),
+            redis_configured: self.config.redis.url.is_some(),
+            workers: workers.as_ref().map(Workers::readiness),
+            clock: self.clock.clone(),
+            stop: stop.clone(),
+        };
+        let scrape = queue_metrics::Scrape::new(self.metrics_registry.clone(), self.tasks.clone())?;
+        let server = tokio::spawn(http::serve(
+            listener,
+            http::routes(webhooks, probes, scrape),
+            stop.clone(),
+            self.config.workers.grace,
+        ));
+        tracing::info!(%address, roles = %roles, database = ?self.config.database.url, "started");
+        Ok(Running {
+            address,
+            server,
+            committer,
+            workers,
+            stop,
+            db: self.db,
+            grace: self.config.workers.grace,
+            _lock: self._lock,
+        })
+    }
+
+    fn queues(&self, names: Option<&[String]>) -> Result<Vec<Queue>> {
+        let known = self.jobs.queues();
+        let Some(names) = names else { return Ok(known.into_iter().collect()) };
+        names
+            .iter()
+            .map(|name| {
+                known.iter().copied().find(|queue| queue.name() == name).with_context(|| {
+                    let known: Vec<&str> = known.iter().map(|queue| queue.name()).collect();
+                    format!("there is no queue {name:?}; the queues are {}", known.join(", "))
+                })
+            })
+            .collect()
+    }
+
+    async fn start_workers(&self, queues: &[Queue]) -> Result<Workers> {
+        if queues.is_empty() {
+            bail!("the worker role needs at least one queue");
+        }
+        Workers::start(
+            self.tasks.clone(),
+            Arc::clone(&self.jobs),
+            Arc::clone(&self.services),
+            queues,
+            self.config.workers.worker_config(self.seed),
+            self.metrics.clone(),
+        )
+        .await
+        .context("starting the workers")
+    }
+
+    fn start_receiver(&self) -> Result<(WebhookEndpoint, Committer)> {
+        self.config.ready_to_receive()?;
+        let receiver = &self.config.receiver;
+        let settings = ReceiverSettings {
+            secrets: self.config.openphone.secrets()?,
+            tolerance: self.config.openphone.tolerance(),
+            max_body: usize::try_from(receiver.max_body)?,
+            queue: receiver.queue.get(),
+            batch: receiver.batch.get(),
+            rate_per_second: receiver.rate_per_second.get(),
+            rate_burst: receiver.rate_burst.get(),
+            trusted_proxies: receiver.trusted_proxies.clone(),
+            ..ReceiverSettings::default()
+        };
+        let metrics = ReceiverMetrics::new(&self.metrics_registry)?;
+        let ids = CorrelationIds::seeded(random_seed());
+        Ok(receiver::start(settings, self.tasks.clone(), self.clock.clone(), ids, metrics))
+    }
+}
+
+impl Running {
+    /// Where it listens, with the real port.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn readiness(&self) -> Option<Readiness> {
+        self.workers.as_ref().map(Workers::readiness)
+    }
+
+    /// Waits until the server ends, which it does only after a stop or by mishap.
+    pub async fn ended(&mut self) -> Result<()> {
+        (&mut self.server).await?.context("the HTTP server failed")
+    }
+
+    /// Stops in order: no new requests, the last commit, the jobs, the database.
+    pub async fn stop(mut self) -> Result<()> {
+        self.stop.cancel();
+        if !self.server.is_finished() {
+            // The grace period bounds how long open requests are waited for.
+            let limit = self.grace + Duration::from_secs(1);
+            if tokio::time::timeout(limit, &mut self.server).await.is_err() {
+                self.server.abort();
+            }
+        }
+        if let Some(committer) = self.committer.take() {
+            let _ = tokio::time::timeout(self.grace + Duration::from_secs(1), committer.finish()).await;
+        }
+        if let Some(workers) = self.workers.take() {
+            workers.stop().await;
+        }
+        self.db.close().await;
+        Ok(())
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that draws the seeds everything else is made from"
+)]
+fn random_seed() -> u64 {
+    rand::rng().next_u64()
+}

@@ -1,0 +1,103 @@
+//! Health: is the process alive, and is it able to work.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use poem::http::StatusCode;
+use poem::web::{Data, Json};
+use poem::{IntoResponse, Response, handler};
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+use trunkline_platform::clock::Clock;
+use trunkline_platform::db::Db;
+use trunkline_platform::ring::Ring;
+use trunkline_platform::worker::Readiness;
+
+/// How long a dependency may take to answer.
+const DEADLINE: Duration = Duration::from_secs(2);
+/// Workers that have not looked at the table for this long are not working.
+const SILENCE: TimeDelta = TimeDelta::seconds(15);
+
+/// What readiness depends on.
+#[derive(Clone)]
+pub(super) struct Probes {
+    pub(super) db: Db,
+    pub(super) ring: Ring,
+    pub(super) redis_configured: bool,
+    pub(super) workers: Option<Readiness>,
+    pub(super) clock: Clock,
+    pub(super) stop: CancellationToken,
+}
+
+#[derive(Serialize)]
+struct Report {
+    ready: bool,
+    checks: Checks,
+}
+
+#[derive(Serialize)]
+struct Checks {
+    stopping: bool,
+    database: Check,
+    /// Tasks run without Redis, only not as soon: it does not decide readiness.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    redis: Option<Check>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    workers: Option<Check>,
+}
+
+#[derive(Serialize)]
+struct Check {
+    ok: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
+}
+
+impl Check {
+    fn of(problem: Option<String>) -> Self {
+        Self { ok: problem.is_none(), problem }
+    }
+}
+
+/// `GET /healthz`: the process answers.
+#[handler]
+pub(super) fn health() -> &'static str {
+    "ok\n"
+}
+
+/// `GET /readyz`: what it needs answers too.
+#[handler]
+pub(super) async fn ready(Data(probes): Data<&Probes>) -> Response {
+    let (database, redis) = tokio::join!(probes.database(), probes.redis());
+    let workers = probes.workers.as_ref().map(|workers| {
+        let silent = workers.silent_since(probes.clock.now() - SILENCE);
+        let names: Vec<&str> = silent.iter().map(|queue| queue.name()).collect();
+        Check::of((!names.is_empty()).then(|| format!("no look at the table for: {}", names.join(", "))))
+    });
+    let stopping = probes.stop.is_cancelled();
+    let ready = !stopping && database.ok && workers.as_ref().is_none_or(|check| check.ok);
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let report = Report { ready, checks: Checks { stopping, database, redis, workers } };
+    Json(report).with_status(status).into_response()
+}
+
+impl Probes {
+    async fn database(&self) -> Check {
+        Check::of(match tokio::time::timeout(DEADLINE, self.db.ping()).await {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(_) => Some("no answer in time".to_owned()),
+        })
+    }
+
+    async fn redis(&self) -> Option<Check> {
+        if !self.redis_configured {
+            return None;
+        }
+        Some(Check::of(match tokio::time::timeout(DEADLINE, self.ring.ping()).await {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(_) => Some("no answer in time".to_owned()),
+        }))
+    }
+}

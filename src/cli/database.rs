@@ -1,0 +1,150 @@
+//! The database as commands that only look open it: it is neither made nor migrated, and another process may be
+//! at work on it.
+
+use anyhow::{Context, Result, bail};
+use trunkline_platform::clock::Clock;
+use trunkline_platform::db::{Db, DbError, Engine, Stmt, Text};
+use trunkline_platform::ring::Ring;
+use trunkline_platform::task::Tasks;
+
+use crate::config::{Config, DatabaseConfig};
+use crate::schema;
+
+/// Each engine keeps a catalogue of its own.
+static HAS_HISTORY: Stmt = Stmt {
+    name: "HAS_HISTORY",
+    text: Text::Split {
+        postgres: "SELECT COUNT(*) FROM pg_catalog.pg_class WHERE oid = to_regclass('_sqlx_migrations')",
+        sqlite: "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = '_sqlx_migrations'",
+    },
+};
+static NEWEST_APPLIED: Stmt = Stmt {
+    name: "NEWEST_APPLIED",
+    text: Text::Same("SELECT MAX(version) FROM _sqlx_migrations WHERE success"),
+};
+
+/// Opens the database for looking.
+pub(super) async fn open(config: &Config) -> Result<Db> {
+    let database = &config.database;
+    if let Some(file) = database.url.file().filter(|file| !file.exists()) {
+        bail!("there is no database at {}: run `trunkline migrate`, or set database.url", file.display());
+    }
+    let opened = Db::open_existing(&database.url, &database.options()).await;
+    let db = opened.with_context(|| format!("cannot open {:?}", database.url))?;
+    let (applied, known) = (version(&db).await?, newest(db.engine()));
+    match applied {
+        None => bail!("{:?} has no tables yet: run `trunkline migrate`", database.url),
+        Some(applied) if applied < known => bail!(
+            "the schema of {:?} is at {applied}, and this program needs {known}: run `trunkline migrate`",
+            database.url
+        ),
+        Some(_) => Ok(db),
+    }
+}
+
+/// The task table, opened for looking.
+pub(super) async fn open_tasks(config: &Config) -> Result<Tasks> {
+    Ok(tasks(open(config).await?))
+}
+
+/// Whoever looks neither rings nor listens, so any ring will do.
+fn tasks(db: Db) -> Tasks {
+    Tasks::new(db, Ring::local(), Clock::system())
+}
+
+/// Opens the database as it is; a missing SQLite file is made.
+pub(super) async fn connect(database: &DatabaseConfig) -> Result<Db> {
+    let opened = Db::open(&database.url, &database.options()).await;
+    opened.with_context(|| format!("cannot open {:?}", database.url))
+}
+
+/// The newest migration that was applied.
+pub(super) async fn version(db: &Db) -> Result<Option<i64>, DbError> {
+    let mut session = db.read().await?;
+    let (tables,): (i64,) = HAS_HISTORY.query().one(&mut session).await?;
+    if tables == 0 {
+        return Ok(None);
+    }
+    let (newest,): (Option<i64>,) = NEWEST_APPLIED.query().one(&mut session).await?;
+    Ok(newest)
+}
+
+/// The newest migration of this program.
+fn newest(engine: Engine) -> i64 {
+    let migrator = match engine {
+        Engine::Postgres => &schema::POSTGRES,
+        Engine::Sqlite => &schema::SQLITE,
+    };
+    migrator.iter().map(|migration| migration.version).max().unwrap_or(0)
+}
+
+/// A database for tests of commands.
+#[cfg(test)]
+pub(super) mod testing {
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::config::Flags;
+
+    pub(crate) struct Place {
+        pub(crate) folder: TempDir,
+        pub(crate) config: Config,
+    }
+
+    /// A configuration whose database does not exist yet.
+    pub(crate) fn place() -> Place {
+        let folder = tempfile::tempdir().unwrap();
+        let mut flags = Flags::default();
+        flags.assign("database.url", format!("sqlite://{}/data/trunkline.db", folder.path().display()));
+        let config = Config::load(&flags, []).unwrap();
+        Place { folder, config }
+    }
+
+    impl Place {
+        /// Makes the database and opens its task table.
+        pub(crate) async fn migrated(&self) -> Tasks {
+            let db = connect(&self.config.database).await.unwrap();
+            schema::migrate(&db).await.unwrap();
+            tasks(db)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::place;
+    use super::*;
+
+    #[tokio::test]
+    async fn a_missing_database_is_told_by_its_path_and_not_made() {
+        let place = place();
+        let error = open(&place.config).await.unwrap_err().to_string();
+        assert!(error.starts_with("there is no database at "), "{error}");
+        assert_eq!(std::fs::read_dir(place.folder.path()).unwrap().count(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_database_without_tables_or_behind_asks_for_a_migration() {
+        let place = place();
+        connect(&place.config.database).await.unwrap().close().await;
+        let error = open(&place.config).await.unwrap_err().to_string();
+        assert!(error.ends_with("has no tables yet: run `trunkline migrate`"), "{error}");
+
+        let tasks = place.migrated().await;
+        static FORGET: Stmt =
+            Stmt { name: "FORGET", text: Text::Same("DELETE FROM _sqlx_migrations WHERE version > 1") };
+        FORGET.query().execute(&mut tasks.db().write_one().await.unwrap()).await.unwrap();
+        let error = open(&place.config).await.unwrap_err().to_string();
+        assert!(error.contains("is at 1, and this program needs "), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_database_that_another_process_is_writing_to_can_be_looked_at() {
+        let place = place();
+        let tasks = place.migrated().await;
+        let writer = tasks.begin().await.unwrap();
+        let db = open(&place.config).await.unwrap();
+        assert_eq!(version(&db).await.unwrap(), Some(newest(Engine::Sqlite)));
+        drop(writer);
+    }
+}

@@ -1,0 +1,187 @@
+//! `trunkline dev`: the whole product on one machine with nothing to set up. The embedded engine, every role,
+//! and the simulator in the provider's place, which makes a stream of realistic webhooks.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use secrecy::ExposeSecret;
+use trunkline_jobs::{events, media};
+use trunkline_openphone::event::Generation;
+use trunkline_openphone::simulator::{Simulator, SimulatorConfig, SimulatorHandle, Tally};
+use trunkline_platform::clock::Clock;
+use trunkline_platform::db::Db;
+use trunkline_platform::task::{TaskState, Tasks};
+
+use super::simulate::wall_clock;
+use super::{load, shutdown};
+use crate::app::{App, Roles};
+use crate::config::Flags;
+use crate::telemetry;
+
+const DATA: &str = "trunkline-data";
+const FAULTS: &str = "duplicate=0.1,reorder=0.2,delay=0.1,delay_max=3";
+const STATUS_EVERY: Duration = Duration::from_secs(3);
+/// How often the end is looked for when the number of events is limited.
+const SETTLED_EVERY: Duration = Duration::from_millis(100);
+
+#[derive(Args, Debug)]
+pub(super) struct DevCommand {
+    /// Events a second
+    #[arg(long, default_value_t = 5.0)]
+    rate: f64,
+    /// Stop by itself after this many events, once all their work is done
+    #[arg(long)]
+    events: Option<u64>,
+    /// What goes wrong; see `trunkline simulate --help`
+    #[arg(long, default_value = FAULTS, value_name = "NAME=RATE,…")]
+    faults: trunkline_openphone::simulator::Faults,
+    /// What the events are drawn from [default: different on every start]
+    #[arg(long)]
+    seed: Option<u64>,
+}
+
+/// How far the work has come.
+struct Progress {
+    tally: Tally,
+    stored: i64,
+    done: i64,
+    waiting: i64,
+    dead: i64,
+    files: i64,
+    bytes: i64,
+}
+
+impl DevCommand {
+    pub(super) async fn run(self, flags: Flags) -> Result<()> {
+        let clock = Clock::system();
+        let simulator = self.simulator(&clock).await?;
+        let config = load(&settings(flags, &simulator))?;
+        telemetry::init(&config.log);
+
+        let app = App::build(config, clock).await?;
+        let (db, tasks) = (app.db().clone(), app.tasks().clone());
+        let mut running = app.start(&Roles::all(), None).await?;
+        let receiver = format!("http://{}", running.address());
+        simulator.set_target(Some(format!("{receiver}/webhooks/openphone").parse()?));
+
+        println!(
+            "trunkline dev: a simulated provider texts and calls; the work is done as it comes. Ctrl-C stops."
+        );
+        println!("  receiver   {receiver}/webhooks/openphone   (also /healthz, /readyz, /metrics)");
+        println!("  provider   {}   (its tally: _simulator/tally)", simulator.url());
+        println!("  database   {DATA}/trunkline.db   (see: trunkline stats, tasks list, events list)");
+        println!("  files      {DATA}/media");
+
+        let watch = Watch { simulator: &simulator, db: &db, tasks: &tasks };
+        tokio::select! {
+            ended = running.ended() => ended?,
+            asked = shutdown::asked() => asked?,
+            settled = watch.until_settled(), if self.events.is_some() => settled?,
+            status = watch.status_lines() => status?,
+        }
+        simulator.set_target(None);
+        println!("{}", watch.progress().await?);
+        simulator.stop().await;
+        running.stop().await
+    }
+
+    async fn simulator(&self, clock: &Clock) -> Result<SimulatorHandle> {
+        let data = Path::new(DATA);
+        std::fs::create_dir_all(data).with_context(|| format!("making the folder {DATA}"))?;
+        let mut settings = SimulatorConfig::new(wall_clock(clock.clone()));
+        settings.rate_per_second = self.rate;
+        settings.max_events = self.events;
+        settings.faults = self.faults;
+        settings.generations = Generation::ALL.to_vec();
+        settings.seed = self.seed.unwrap_or_else(|| clock.now().timestamp_micros().unsigned_abs());
+        settings.retry_scale = 0.01;
+        settings.journal = Some(data.join("simulator.jsonl"));
+        Simulator::start(settings).await.context("starting the simulated provider")
+    }
+}
+
+/// What `dev` decides, below what the user says with `--set`.
+fn settings(mut flags: Flags, simulator: &SimulatorHandle) -> Flags {
+    let secrets = SimulatorConfig::new(wall_clock(Clock::system()));
+    let user = std::mem::take(&mut flags.set);
+    flags.assign("database.url", format!("sqlite://{DATA}/trunkline.db"));
+    flags.assign("redis.url", "");
+    flags.assign("media.dir", format!("{DATA}/media"));
+    flags.assign("media.allow_hosts", simulator.addr().to_string());
+    flags.assign("openphone.api_url", simulator.url());
+    flags.assign("openphone.api_key", secrets.api_key.expose_secret());
+    flags.assign(
+        "openphone.webhook_secrets",
+        format!("{},{}", secrets.standard_secret.expose_secret(), secrets.legacy_secret.expose_secret()),
+    );
+    flags.assign("log.level", "warn");
+    flags.set.extend(user);
+    flags
+}
+
+struct Watch<'a> {
+    simulator: &'a SimulatorHandle,
+    db: &'a Db,
+    tasks: &'a Tasks,
+}
+
+impl Watch<'_> {
+    async fn status_lines(&self) -> Result<()> {
+        let mut rounds = tokio::time::interval(STATUS_EVERY);
+        rounds.tick().await;
+        loop {
+            rounds.tick().await;
+            println!("{}", self.progress().await?);
+        }
+    }
+
+    /// Returns when the last event is acknowledged and nothing is left to do.
+    async fn until_settled(&self) -> Result<()> {
+        self.simulator.idle().await;
+        let mut rounds = tokio::time::interval(SETTLED_EVERY);
+        loop {
+            rounds.tick().await;
+            if self.progress().await?.waiting == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn progress(&self) -> Result<Progress> {
+        let tally = self.simulator.tally();
+        let stored = events::count(self.db).await?.iter().map(|row| row.happenings).sum();
+        let files = media::count(self.db).await?;
+        let counts = self.tasks.count_by_kind().await?;
+        let of = |states: &[TaskState]| {
+            counts.iter().filter(|row| states.contains(&row.state)).map(|row| row.count).sum()
+        };
+        Ok(Progress {
+            tally,
+            stored,
+            done: of(&[TaskState::Done]),
+            waiting: of(&[TaskState::Pending, TaskState::Running]),
+            dead: of(&[TaskState::Dead]),
+            files: files.stored,
+            bytes: files.bytes,
+        })
+    }
+}
+
+impl std::fmt::Display for Progress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "events {} made, {} stored, {} sent twice | tasks {} done, {} waiting, {} dead | files {} ({} KiB)",
+            self.tally.events_made,
+            self.stored,
+            self.tally.duplicates_sent,
+            self.done,
+            self.waiting,
+            self.dead,
+            self.files,
+            self.bytes / 1024
+        )
+    }
+}

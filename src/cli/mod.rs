@@ -1,0 +1,119 @@
+//! The command line: one file per command. Data goes to stdout, talk to stderr; errors are printed once, with
+//! their causes, and the exit code is chosen here.
+
+mod config;
+mod database;
+mod dev;
+mod events;
+mod migrate;
+mod output;
+mod serve;
+mod shutdown;
+mod simulate;
+mod stats;
+mod tasks;
+mod workers;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::config::{Config, Flags};
+use crate::telemetry;
+
+/// Takes the webhooks of an OpenPhone (Quo) workspace, keeps them, and does the work they ask for.
+#[derive(Debug, Parser)]
+#[command(name = "trunkline", version, about, propagate_version = true, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(flatten)]
+    flags: Flags,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Try it: everything in one process, with a simulated provider; nothing to set up
+    Dev(dev::DevCommand),
+    /// Run the program
+    Serve(serve::ServeCommand),
+    /// Play the provider: its API, and signed webhooks to a target
+    Simulate(simulate::SimulateCommand),
+    /// Bring the database's schema up to date
+    Migrate(migrate::MigrateCommand),
+    /// Look at tasks
+    Tasks(tasks::TasksCommand),
+    /// Look at stored webhook events
+    Events(events::EventsCommand),
+    /// Count events, tasks, queues and files
+    Stats(stats::StatsCommand),
+    /// List the worker processes
+    Workers(workers::WorkersCommand),
+    /// Show and check the settings
+    Config(config::ConfigCommand),
+}
+
+/// Runs the program from its arguments.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("trunkline: cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let outcome = runtime.block_on(cli.run());
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("trunkline: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl Cli {
+    async fn run(self) -> Result<ExitCode> {
+        match self.command {
+            // These two choose settings of their own before the configuration is read.
+            Command::Dev(command) => return command.run(self.flags).await.map(|()| ExitCode::SUCCESS),
+            Command::Config(command) => return command.run(&self.flags).await,
+            _ => {}
+        }
+        let config = load(&self.flags)?;
+        telemetry::init(&config.log);
+        for warning in config.warnings() {
+            tracing::warn!("{warning}");
+        }
+        match self.command {
+            Command::Serve(command) => command.run(config).await,
+            Command::Simulate(command) => command.run(&config).await,
+            Command::Migrate(command) => command.run(&config).await,
+            Command::Tasks(command) => command.run(&config).await,
+            Command::Events(command) => command.run(&config).await,
+            Command::Stats(command) => command.run(&config).await,
+            Command::Workers(command) => command.run(&config).await,
+            Command::Dev(_) | Command::Config(_) => Ok(()),
+        }?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn load(flags: &Flags) -> Result<Config> {
+    Ok(Config::load(flags, std::env::vars_os())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Cli;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,317 @@
+//! `trunkline tasks`: which tasks there are, how one went, and where it came from.
+
+use anyhow::{Context, Result};
+use chrono::{DateTime, TimeDelta, Utc};
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use trunkline_platform::task::{AttemptRow, TaskFilter, TaskId, TaskRow, TaskState, Tasks};
+
+use super::{database, output};
+use crate::config::Config;
+use crate::mask;
+
+#[derive(Args, Debug)]
+pub(super) struct TasksCommand {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// List tasks, the newest first
+    List(List),
+    /// Show one task with its attempts
+    Show(Show),
+}
+
+#[derive(Args, Debug)]
+struct List {
+    /// pending, running, done, dead, cancelled or discarded
+    #[arg(long)]
+    state: Option<TaskState>,
+    /// The name of the job
+    #[arg(long)]
+    kind: Option<String>,
+    #[arg(long)]
+    queue: Option<String>,
+    /// Everything that followed from one webhook
+    #[arg(long, value_name = "ID")]
+    correlation: Option<String>,
+    /// Only tasks older than this one: the last of the page before
+    #[arg(long, value_name = "ID")]
+    before: Option<TaskId>,
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    limit: u32,
+    /// Print a JSON array
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args, Debug)]
+struct Show {
+    id: TaskId,
+    /// Show phone numbers, names and texts
+    #[arg(long)]
+    unmask: bool,
+    /// Print a JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+impl TasksCommand {
+    pub(super) async fn run(self, config: &Config) -> Result<()> {
+        let tasks = database::open_tasks(config).await?;
+        let text = match self.action {
+            Action::List(list) => list.text(&tasks).await?,
+            Action::Show(show) => show.text(&tasks).await?,
+        };
+        output::print(&text)
+    }
+}
+
+impl List {
+    async fn text(self, tasks: &Tasks) -> Result<String> {
+        let filter = TaskFilter {
+            state: self.state,
+            kind: self.kind,
+            queue: self.queue,
+            correlation_id: self.correlation,
+            before: self.before,
+            limit: self.limit,
+        };
+        let rows = tasks.list(&filter).await?;
+        if self.json {
+            let rows = rows.into_iter().map(|row| as_json(row, false));
+            return output::json(&rows.collect::<Result<Vec<_>>>()?);
+        }
+        let now = tasks.clock().now();
+        let mut table =
+            output::Table::new(&[">ID", "KIND", "STATE", "QUEUE", ">TRIES", "CREATED", "WHEN", "ERROR"]);
+        for row in rows {
+            let error = row.last_error.as_deref().map(mask::phones_in).unwrap_or_default();
+            table.row([
+                row.id.to_string(),
+                row.kind.clone(),
+                row.state.to_string(),
+                row.queue.clone(),
+                tries(&row),
+                output::relative(row.created_at, now),
+                when(&row, now),
+                output::shortened(&error, 60),
+            ]);
+        }
+        Ok(table.text("no tasks"))
+    }
+}
+
+impl Show {
+    async fn text(self, tasks: &Tasks) -> Result<String> {
+        let row = tasks.show(self.id).await?.with_context(|| format!("there is no task {}", self.id))?;
+        let attempts = tasks.attempts(self.id).await?;
+        let view = |text: &str| if self.unmask { text.to_owned() } else { mask::phones_in(text) };
+        let attempts: Vec<AttemptRow> = attempts
+            .into_iter()
+            .map(|attempt| AttemptRow { error: attempt.error.as_deref().map(view), ..attempt })
+            .collect();
+        if self.json {
+            let mut document = as_json(row, self.unmask)?;
+            document["attempts"] = json!(attempts);
+            return output::json(&document);
+        }
+        let now = tasks.clock().now();
+        let payload = output::json(&payload(&row.payload, self.unmask))?;
+        let mut text = format!("task {}  {}  {}\n", row.id, row.kind, row.state);
+        text += &about(&row, now, view);
+        text += &format!("\npayload, version {}\n{}", row.version, output::indented(&payload));
+        if !attempts.is_empty() {
+            text += "\nattempts that did not succeed\n";
+            text.extend(attempts.iter().map(|attempt| told(attempt, now)));
+        }
+        Ok(text)
+    }
+}
+
+fn about(row: &TaskRow, now: DateTime<Utc>, view: impl Fn(&str) -> String) -> String {
+    let time = |time: Option<DateTime<Utc>>| time.map(|time| output::time(time, now));
+    let source = row.cause.strip_prefix("webhook:").map(|event| format!("trunkline events show {event}"));
+    output::fields(&[
+        ("cause", Some(row.cause.clone())),
+        ("see", source),
+        ("correlation", row.correlation_id.clone()),
+        ("queue", Some(format!("{}, priority {}", row.queue, row.priority))),
+        ("tries", Some(format!("{} (refunds {}, crashes {})", tries(row), row.refunds, row.crashes))),
+        ("unique key", row.unique_key.as_deref().map(&view)),
+        ("created", time(Some(row.created_at))),
+        ("run at", time(Some(row.run_at))),
+        ("started", time(row.started_at)),
+        ("finished", time(row.finished_at)),
+        ("worker", row.worker.clone()),
+        ("last error", row.last_error.as_deref().map(view)),
+    ])
+}
+
+fn told(attempt: &AttemptRow, now: DateTime<Utc>) -> String {
+    let ran = TimeDelta::milliseconds(attempt.duration_ms);
+    let started = attempt.started_at.map(|time| output::time(time, now)).unwrap_or_default();
+    let AttemptRow { attempt: number, verdict, worker, error, .. } = attempt;
+    let seconds = ran.as_seconds_f64();
+    format!("  {number}  {verdict} after {seconds:.3}s by {worker}, started {started}\n")
+        + &error.as_deref().map(output::indented).unwrap_or_default()
+}
+
+/// A row whose payload is JSON and not text with JSON in it.
+fn as_json(row: TaskRow, unmask: bool) -> Result<Value> {
+    let view = |text: &str| if unmask { text.to_owned() } else { mask::phones_in(text) };
+    let (unique_key, last_error) = (row.unique_key.as_deref().map(view), row.last_error.as_deref().map(view));
+    let payload = payload(&row.payload, unmask);
+    let mut document = serde_json::to_value(TaskRow { unique_key, last_error, ..row })?;
+    document["payload"] = payload;
+    Ok(document)
+}
+
+fn payload(text: &str, unmask: bool) -> Value {
+    if unmask {
+        serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
+    } else {
+        mask::json(text)
+    }
+}
+
+fn tries(row: &TaskRow) -> String {
+    format!("{}/{}", row.attempt - row.refunds, row.max_attempts)
+}
+
+/// When it is due, since when it runs, or when it ended.
+fn when(row: &TaskRow, now: DateTime<Utc>) -> String {
+    let (word, time) = match row.state {
+        TaskState::Pending => ("due", Some(row.run_at)),
+        TaskState::Running => ("started", row.started_at),
+        _ => ("ended", row.finished_at),
+    };
+    time.map(|time| format!("{word} {}", output::relative(time, now))).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use trunkline_platform::job::{Priority, Queue};
+    use trunkline_platform::task::{Finish, NewTask, Verdict, WorkerId};
+
+    use super::*;
+    use crate::cli::database::testing::{Place, place};
+
+    const QUEUE: Queue = Queue::new("messages");
+
+    fn task(kind: &'static str) -> NewTask {
+        NewTask {
+            kind,
+            version: 1,
+            queue: QUEUE,
+            priority: Priority::NORMAL,
+            payload: json!({"to": "+12125550101", "event": 12}).to_string(),
+            max_attempts: 3,
+            run_at: None,
+            unique_key: Some(format!("{kind}:+12125550101")),
+            correlation_id: Some("c-1".to_owned()),
+            trace_context: None,
+            cause: "webhook:12".to_owned(),
+        }
+    }
+
+    /// Two tasks, of which the first is a dead letter.
+    async fn two_tasks(place: &Place) -> Tasks {
+        let tasks = place.migrated().await;
+        tasks.enqueue(&[task("text.send")]).await.unwrap();
+        let worker = WorkerId::new("wk_1");
+        tasks.register_worker(&worker, QUEUE.name(), TimeDelta::days(1)).await.unwrap();
+        let claimed = tasks.claim_due(&worker, QUEUE, 1).await.unwrap();
+        let finish = Finish {
+            id: claimed[0].id,
+            attempt: claimed[0].attempt,
+            verdict: Verdict::Dead,
+            error: Some("cannot text +12125550101: refused".to_owned()),
+            label: "permanent",
+            worker: worker.as_str().to_owned(),
+            started_at: tasks.clock().now(),
+            duration_ms: 1_250,
+            follow_ups: Vec::new(),
+        };
+        tasks.finish(&[finish]).await.unwrap();
+        tasks.enqueue(&[task("text.look")]).await.unwrap();
+        tasks
+    }
+
+    fn list() -> List {
+        List { state: None, kind: None, queue: None, correlation: None, before: None, limit: 50, json: false }
+    }
+
+    fn show(id: i64) -> Show {
+        Show { id: TaskId(id), unmask: false, json: false }
+    }
+
+    #[tokio::test]
+    async fn tasks_are_listed_the_newest_first_without_anybodys_number() {
+        let place = place();
+        let tasks = two_tasks(&place).await;
+        let text = list().text(&tasks).await.unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[1].starts_with(" 2  text.look  pending  messages    0/3"), "{text}");
+        assert!(lines[2].starts_with(" 1  text.send  dead     messages    1/3"), "{text}");
+        assert!(lines[2].ends_with("cannot text +*******0101: refused"), "{text}");
+        let text = List { json: true, ..list() }.text(&tasks).await.unwrap();
+        let rows: Vec<Value> = serde_json::from_str(&text).unwrap();
+        assert_eq!(rows[1]["payload"], json!({"to": "+*******0101", "event": 12}));
+        assert!(!text.contains("1212555"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_list_can_be_narrowed() {
+        let place = place();
+        let tasks = two_tasks(&place).await;
+        for (narrowed, kinds) in [
+            (List { state: Some(TaskState::Dead), ..list() }, vec!["text.send"]),
+            (List { kind: Some("text.look".to_owned()), ..list() }, vec!["text.look"]),
+            (List { queue: Some("media".to_owned()), ..list() }, vec![]),
+            (List { correlation: Some("c-1".to_owned()), limit: 1, ..list() }, vec!["text.look"]),
+            (List { before: Some(TaskId(2)), ..list() }, vec!["text.send"]),
+        ] {
+            let text = List { json: true, ..narrowed }.text(&tasks).await.unwrap();
+            let rows: Vec<Value> = serde_json::from_str(&text).unwrap();
+            let found: Vec<&str> = rows.iter().map(|row| row["kind"].as_str().unwrap()).collect();
+            assert_eq!(found, kinds);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_task_is_shown_with_its_source_its_payload_and_its_attempts() {
+        let place = place();
+        let tasks = two_tasks(&place).await;
+        let text = show(1).text(&tasks).await.unwrap();
+        for part in [
+            "task 1  text.send  dead",
+            "trunkline events show 12",
+            "\"to\": \"+*******0101\"",
+            "1  permanent after 1.250s by wk_1",
+            "    cannot text +*******0101: refused",
+        ] {
+            assert!(text.contains(part), "{part} is not in\n{text}");
+        }
+        assert!(!text.contains("1212555"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_task_is_shown_whole_to_who_asks_for_it() {
+        let place = place();
+        let tasks = two_tasks(&place).await;
+        let text = Show { unmask: true, json: true, ..show(1) }.text(&tasks).await.unwrap();
+        let task: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(task["payload"]["to"], "+12125550101");
+        assert_eq!(task["attempts"][0]["error"], "cannot text +12125550101: refused");
+    }
+
+    #[tokio::test]
+    async fn a_task_that_is_not_there_is_an_error() {
+        let place = place();
+        let tasks = place.migrated().await;
+        assert_eq!(show(9).text(&tasks).await.unwrap_err().to_string(), "there is no task 9");
+    }
+}

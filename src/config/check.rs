@@ -1,0 +1,148 @@
+//! Judging settings that can each be read: whether they lie in range, whether they fit together, and whether they
+//! are safe anywhere but on a desk.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use trunkline_jobs::media::DownloadMedia;
+use trunkline_platform::db::Engine;
+use trunkline_platform::job::{Job, Queue};
+
+use super::layers::{QUEUES, Setting};
+use super::units::write_duration;
+use super::{AllowedHost, Config, LogFormat, Problem, Profile, Source};
+
+/// A worker that missed two looks at the table must still hold its lease.
+const POLLS_PER_LEASE: u32 = 3;
+const HOUR: Duration = Duration::from_secs(3600);
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+
+/// Settings that cannot both be meant.
+pub(super) fn contradictions(config: &Config) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut contradiction = |first, second, reason: String| {
+        problems.push(Problem::Contradiction { first, second, reason });
+    };
+    let (workers, receiver) = (&config.workers, &config.receiver);
+    if workers.lease < workers.poll_interval * POLLS_PER_LEASE {
+        let (lease, poll) = (write_duration(workers.lease), write_duration(workers.poll_interval));
+        contradiction(
+            "workers.lease",
+            "workers.poll_interval",
+            format!("a lease of {lease} is shorter than {POLLS_PER_LEASE} looks at the table, {poll} apart"),
+        );
+    }
+    if receiver.batch > receiver.queue {
+        contradiction(
+            "receiver.batch",
+            "receiver.queue",
+            format!("{} webhooks can never wait in a queue of {}", receiver.batch, receiver.queue),
+        );
+    }
+    if config.redis.url.is_some() && config.database.url.engine() == Engine::Sqlite {
+        contradiction(
+            "redis.url",
+            "database.url",
+            "with SQLite everything runs in one process, which needs no Redis; \
+             remove redis.url, or give database.url a postgres:// URL"
+                .to_owned(),
+        );
+    }
+    problems
+}
+
+/// Values beyond what `default.toml` says they can be.
+pub(super) fn out_of_range(config: &Config, settings: &BTreeMap<String, Setting>) -> Vec<Problem> {
+    let problem = |key: &str, message: String| {
+        let from = settings.get(key).map_or(Source::Default, |setting| setting.source.clone());
+        Problem::Value { key: key.to_owned(), from, message }
+    };
+    let (second, openphone, workers) = (Duration::from_secs(1), &config.openphone, &config.workers);
+    let durations = [
+        ("openphone.freshness", openphone.freshness, second, HOUR),
+        ("openphone.legacy_freshness", openphone.legacy_freshness.unwrap_or(second), second, HOUR),
+        // What is left is for storing the file before the job's own time is up.
+        ("media.timeout", config.media.timeout, second, DownloadMedia::TIMEOUT * 9 / 10),
+        ("workers.poll_interval", workers.poll_interval, second / 100, second * 60),
+        ("workers.lease", workers.lease, second * 3, HOUR),
+        ("workers.grace", workers.grace, Duration::ZERO, HOUR),
+    ];
+    let durations = durations.into_iter().filter(|(_, value, min, max)| value < min || value > max).map(
+        |(key, _, min, max)| {
+            problem(key, format!("this must be from {} to {}", write_duration(min), write_duration(max)))
+        },
+    );
+    let max_body = Some(config.receiver.max_body)
+        .filter(|size| !(KIB..=16 * MIB).contains(size))
+        .map(|_| problem("receiver.max_body", "this must be from 1KiB to 16MiB".to_owned()));
+    let known = known_queues();
+    let unknown = workers.queues.keys().filter(|queue| !known.is_empty() && !known.contains(queue.as_str()));
+    let queues = unknown.map(|queue| {
+        let names: Vec<&str> = known.iter().copied().collect();
+        problem(
+            &format!("{QUEUES}.{queue}"),
+            format!("no job has this queue; the queues are {}", names.join(", ")),
+        )
+    });
+    durations.chain(max_body).chain(queues).collect()
+}
+
+/// The queues of all jobs. Empty when the jobs cannot be registered, which ends every start by itself.
+fn known_queues() -> BTreeSet<&'static str> {
+    trunkline_jobs::registry()
+        .map(|jobs| jobs.queues().into_iter().map(Queue::name).collect())
+        .unwrap_or_default()
+}
+
+/// What production refuses.
+pub(super) fn unsafe_settings(config: &Config) -> Vec<Problem> {
+    let found = [
+        (
+            "openphone.api_url",
+            config.openphone.api_url.scheme() != "https",
+            "over plain http the API key can be read on the way; write https://",
+        ),
+        (
+            "http.listen",
+            !config.http.listen.ip().is_loopback() && config.receiver.trusted_proxies.is_empty(),
+            "other machines could talk to this plain HTTP port; listen on 127.0.0.1, or name the proxy that \
+             speaks TLS before it in receiver.trusted_proxies",
+        ),
+        (
+            "media.allow_http",
+            config.media.allow_http,
+            "what is downloaded over plain http can be changed on the way",
+        ),
+        (
+            "media.allow_hosts",
+            config.media.allow_hosts.iter().any(AllowedHost::is_local),
+            "a link in a text could make the program download from this machine",
+        ),
+    ];
+    let profile = config.profile;
+    found
+        .into_iter()
+        .filter(|(_, is_unsafe, _)| *is_unsafe)
+        .map(|(key, _, reason)| Problem::Unsafe { key, reason, profile })
+        .collect()
+}
+
+/// What no process can take webhooks without.
+pub(super) fn no_webhook_secret(config: &Config) -> Option<Problem> {
+    let reason =
+        "without a signing secret every webhook is refused; copy it from the provider's webhook settings";
+    let (key, profile) = ("openphone.webhook_secrets", config.profile);
+    config.openphone.webhook_secrets.is_empty().then_some(Problem::Unsafe { key, reason, profile })
+}
+
+/// What no profile refuses and somebody should know of.
+pub(super) fn doubtful_settings(config: &Config) -> Vec<Problem> {
+    if config.profile == Profile::Development {
+        return Vec::new();
+    }
+    let (key, profile) = ("log.format", config.profile);
+    let reason = "pretty logs are for people; a log collector reads json";
+    let pretty = (config.log.format == LogFormat::Pretty).then_some(Problem::Unsafe { key, reason, profile });
+    no_webhook_secret(config).into_iter().chain(pretty).collect()
+}

@@ -1,0 +1,98 @@
+//! Reading the values of settings into the types they stand for. No error repeats a secret.
+
+use std::str::FromStr;
+
+use secrecy::SecretString;
+use serde::{Deserialize, Deserializer, de::Error};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use trunkline_openphone::signature::Key;
+use trunkline_platform::db::DbUrl;
+use url::Url;
+
+pub(super) fn database_url<'de, D: Deserializer<'de>>(de: D) -> Result<DbUrl, D::Error> {
+    String::deserialize(de)?.parse().map_err(D::Error::custom)
+}
+
+/// A secret, `""` for none.
+pub(super) fn optional_secret<'de, D: Deserializer<'de>>(de: D) -> Result<Option<SecretString>, D::Error> {
+    let text = String::deserialize(de)?;
+    Ok(Some(text).filter(|text| !text.is_empty()).map(SecretString::from))
+}
+
+pub(super) fn redis_url<'de, D: Deserializer<'de>>(de: D) -> Result<Option<SecretString>, D::Error> {
+    let text = String::deserialize(de)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    match Url::parse(&text) {
+        Ok(url) if matches!(url.scheme(), "redis" | "rediss") && url.has_host() => Ok(Some(text.into())),
+        _ => Err(D::Error::custom("write redis://host:port or rediss://host:port")),
+    }
+}
+
+pub(super) fn api_url<'de, D: Deserializer<'de>>(de: D) -> Result<Url, D::Error> {
+    let text = String::deserialize(de)?;
+    let url = Url::parse(&text).map_err(D::Error::custom)?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(D::Error::custom("this must be an https URL"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(D::Error::custom("the key belongs into openphone.api_key, not into the URL"));
+    }
+    Ok(url)
+}
+
+pub(super) fn webhook_secrets<'de, D: Deserializer<'de>>(de: D) -> Result<Vec<SecretString>, D::Error> {
+    let list = Vec::<String>::deserialize(de)?;
+    for text in &list {
+        Key::parse(text.trim()).map_err(D::Error::custom)?;
+    }
+    Ok(list.into_iter().map(SecretString::from).collect())
+}
+
+/// `info`, or `info,trunkline=debug`. The one level without a target must be there: a misspelled level would
+/// else be taken for a target, and silence everything.
+pub(super) fn log_level<'de, D: Deserializer<'de>>(de: D) -> Result<Targets, D::Error> {
+    parse_level(&String::deserialize(de)?).ok_or_else(|| {
+        D::Error::custom(
+            "write error, warn, info, debug or trace, and after it target=level, such as info,sqlx=warn",
+        )
+    })
+}
+
+fn parse_level(text: &str) -> Option<Targets> {
+    let (default, targets): (Vec<&str>, Vec<&str>) =
+        text.split(',').map(str::trim).partition(|part| !part.contains('='));
+    let [default] = default[..] else { return None };
+    targets.into_iter().try_fold(Targets::new().with_default(level(default)?), |filter, part| {
+        let (target, name) = part.split_once('=')?;
+        Some(filter.with_target(target, level(name)?))
+    })
+}
+
+fn level(name: &str) -> Option<LevelFilter> {
+    let is_name = ["off", "error", "warn", "info", "debug", "trace"].contains(&name);
+    is_name.then(|| LevelFilter::from_str(name).ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_can_differ_by_target() {
+        let level = parse_level("info, trunkline=debug,sqlx=off").unwrap();
+        assert!(level.would_enable("trunkline::receiver", &tracing::Level::DEBUG));
+        assert!(!level.would_enable("other", &tracing::Level::DEBUG));
+        assert!(!level.would_enable("sqlx::query", &tracing::Level::ERROR));
+    }
+
+    #[test]
+    fn a_misspelled_level_is_refused_rather_than_taken_for_a_target() {
+        for text in
+            ["", "inof", "5", "trunkline=debug", "info,debug", "info,trunkline", "info,trunkline=loud"]
+        {
+            assert!(parse_level(text).is_none(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! The sections of a configuration, and what the parts of the program make of them. What each setting means is
+//! said once, in `default.toml`.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv6Addr, SocketAddr};
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Deserializer, de::Error};
+use tracing_subscriber::filter::Targets;
+use trunkline_jobs::media::FetchConfig;
+use trunkline_jobs::media::guard::{AddressPolicy, HostRule};
+use trunkline_openphone::client::ClientConfig;
+use trunkline_openphone::signature::{SecretError, Secrets, Tolerance};
+use trunkline_platform::db::{DbOptions, DbUrl};
+use trunkline_platform::metrics::Metrics;
+use trunkline_platform::ring::{RedisRingError, Ring};
+use trunkline_platform::worker::WorkerConfig;
+use url::{Host, Url};
+
+use super::network::Network;
+use super::{read, units};
+
+const USER_AGENT: &str = concat!("trunkline/", env!("CARGO_PKG_VERSION"));
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatabaseConfig {
+    #[serde(deserialize_with = "read::database_url")]
+    pub url: DbUrl,
+    pub connections: NonZeroU32,
+    pub worker_connections: NonZeroU32,
+}
+
+impl DatabaseConfig {
+    pub fn options(&self) -> DbOptions {
+        DbOptions {
+            connections: self.connections.get(),
+            worker_connections: self.worker_connections.get(),
+            ..DbOptions::default()
+        }
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RedisConfig {
+    #[serde(deserialize_with = "read::redis_url")]
+    pub url: Option<SecretString>,
+    pub prefix: String,
+}
+
+impl RedisConfig {
+    /// The ring in Redis or, without one, in this process.
+    pub fn ring(&self, metrics: Metrics) -> Result<Ring, RedisRingError> {
+        match &self.url {
+            Some(url) => Ring::redis(url.expose_secret(), &self.prefix, metrics),
+            None => Ok(Ring::local()),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpConfig {
+    pub listen: SocketAddr,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OpenphoneConfig {
+    #[serde(deserialize_with = "read::api_url")]
+    pub api_url: Url,
+    #[serde(deserialize_with = "read::optional_secret")]
+    pub api_key: Option<SecretString>,
+    #[serde(deserialize_with = "read::webhook_secrets")]
+    pub webhook_secrets: Vec<SecretString>,
+    #[serde(deserialize_with = "units::duration")]
+    pub freshness: Duration,
+    #[serde(deserialize_with = "units::duration_or_off")]
+    pub legacy_freshness: Option<Duration>,
+}
+
+impl OpenphoneConfig {
+    pub fn secrets(&self) -> Result<Secrets, SecretError> {
+        Secrets::parse(self.webhook_secrets.iter().map(ExposeSecret::expose_secret))
+    }
+
+    pub fn tolerance(&self) -> Tolerance {
+        Tolerance { standard: delta(self.freshness), legacy: self.legacy_freshness.map(delta) }
+    }
+
+    /// How to reach the provider's API, if there is a key for it.
+    pub fn client(&self) -> Option<ClientConfig> {
+        self.api_key.clone().map(|api_key| ClientConfig {
+            base_url: self.api_url.clone(),
+            api_key,
+            timeout: Duration::from_secs(30),
+            connect_timeout: Duration::from_secs(5),
+            user_agent: USER_AGENT.to_owned(),
+        })
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReceiverConfig {
+    /// In bytes.
+    #[serde(deserialize_with = "units::size")]
+    pub max_body: u64,
+    pub queue: NonZeroUsize,
+    pub batch: NonZeroUsize,
+    pub rate_per_second: NonZeroU32,
+    pub rate_burst: NonZeroU32,
+    pub trusted_proxies: Vec<Network>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MediaConfig {
+    pub dir: PathBuf,
+    #[serde(deserialize_with = "units::size")]
+    pub max_bytes: u64,
+    #[serde(deserialize_with = "units::duration")]
+    pub timeout: Duration,
+    pub allow_hosts: Vec<AllowedHost>,
+    pub allow_http: bool,
+}
+
+impl MediaConfig {
+    pub fn fetch_config(&self) -> FetchConfig {
+        FetchConfig {
+            max_bytes: self.max_bytes,
+            timeout: self.timeout,
+            connect_timeout: Duration::from_secs(10),
+            read_timeout: Duration::from_secs(30),
+            max_redirects: 5,
+            policy: AddressPolicy {
+                allow_hosts: self.allow_hosts.iter().map(|allowed| allowed.rule.clone()).collect(),
+                allow_http: self.allow_http,
+            },
+            user_agent: USER_AGENT.to_owned(),
+        }
+    }
+}
+
+/// A host that may be downloaded from although it is not public.
+#[derive(Clone, Debug)]
+pub struct AllowedHost {
+    pub rule: HostRule,
+    host: Host,
+}
+
+impl AllowedHost {
+    /// Whether the host is this machine, or what only this machine can reach.
+    pub fn is_local(&self) -> bool {
+        match &self.host {
+            Host::Domain(name) => name == "localhost" || name.ends_with(".localhost"),
+            Host::Ipv4(v4) => v4.is_loopback() || v4.is_unspecified() || v4.is_link_local(),
+            Host::Ipv6(v6) => v6.is_loopback() || v6.is_unspecified() || v6.is_unicast_link_local(),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for AllowedHost {
+    fn deserialize<D: Deserializer<'de>>(de: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(de)?;
+        let rule = text.parse().map_err(D::Error::custom)?;
+        let host = match text.parse::<Ipv6Addr>() {
+            Ok(address) => Some(Host::Ipv6(address)),
+            Err(_) => Url::parse(&format!("http://{text}")).ok().and_then(|url| Some(url.host()?.to_owned())),
+        };
+        let host = host.ok_or_else(|| D::Error::custom(format!("{text:?} is not a host or host:port")))?;
+        Ok(Self { rule, host })
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkersConfig {
+    pub concurrency: NonZeroUsize,
+    pub queues: BTreeMap<String, NonZeroUsize>,
+    #[serde(deserialize_with = "units::duration")]
+    pub poll_interval: Duration,
+    #[serde(deserialize_with = "units::duration")]
+    pub lease: Duration,
+    #[serde(deserialize_with = "units::duration")]
+    pub grace: Duration,
+}
+
+impl WorkersConfig {
+    /// `seed` is what attempts are seeded from.
+    pub fn worker_config(&self, seed: u64) -> WorkerConfig {
+        WorkerConfig {
+            concurrency: self.queues.iter().map(|(queue, jobs)| (queue.clone(), jobs.get())).collect(),
+            default_concurrency: self.concurrency.get(),
+            poll_interval: self.poll_interval,
+            lease: self.lease,
+            grace: self.grace,
+            seed,
+        }
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogConfig {
+    pub format: LogFormat,
+    #[serde(deserialize_with = "read::log_level")]
+    pub level: Targets,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Json,
+    Pretty,
+    /// Pretty on a terminal, otherwise JSON.
+    Auto,
+}
+
+fn delta(duration: Duration) -> TimeDelta {
+    TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX)
+}

@@ -1,0 +1,173 @@
+//! `POST /webhooks/openphone`.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use poem::http::{HeaderMap, Method, StatusCode, header};
+use poem::{Addr, Endpoint, Request, Response};
+use tokio::sync::Semaphore;
+use trunkline_jobs::events::{Accepted, Delivery};
+use trunkline_openphone::event::Envelope;
+use trunkline_openphone::signature::verify;
+use trunkline_platform::clock::Clock;
+
+use super::committer::Door;
+use super::correlation::CorrelationIds;
+use super::metrics::ReceiverMetrics;
+use super::rate::SourceLimit;
+use super::refusal::Refusal;
+use super::{ReceiverSettings, body};
+
+/// Told back to the provider, so that both sides' logs name a delivery alike.
+const CORRELATION_HEADER: &str = "x-correlation-id";
+
+/// Takes webhooks.
+pub struct WebhookEndpoint {
+    settings: Arc<ReceiverSettings>,
+    limit: SourceLimit,
+    in_hand: Semaphore,
+    door: Door,
+    clock: Clock,
+    ids: CorrelationIds,
+    metrics: ReceiverMetrics,
+}
+
+impl WebhookEndpoint {
+    pub(super) fn new(
+        settings: Arc<ReceiverSettings>,
+        door: Door,
+        clock: Clock,
+        ids: CorrelationIds,
+        metrics: ReceiverMetrics,
+    ) -> Self {
+        let limit =
+            SourceLimit::new(settings.rate_per_second, settings.rate_burst, settings.trusted_proxies.clone());
+        let in_hand = Semaphore::new(settings.max_in_hand);
+        Self { settings, limit, in_hand, door, clock, ids, metrics }
+    }
+
+    async fn receive(&self, mut request: Request, correlation_id: &str) -> Result<(), Refusal> {
+        let peer = peer(&request);
+        self.limit.check(peer, request.headers())?;
+        if !is_json(request.headers()) {
+            return Err(Refusal::ContentType);
+        }
+        let _in_hand = self.in_hand.try_acquire().map_err(|_| Refusal::Busy)?;
+        let body = request.take_body();
+        let headers = request.headers();
+        let body = body::read(headers, body, self.settings.max_body, self.settings.body_deadline).await?;
+        let delivery = self.verified(headers, body, correlation_id)?;
+        self.store(delivery).await
+    }
+
+    /// From bytes to a delivery. Nothing is parsed before the signature has been checked.
+    fn verified(&self, headers: &HeaderMap, body: Bytes, correlation_id: &str) -> Result<Delivery, Refusal> {
+        let now = self.clock.now();
+        let settings = &self.settings;
+        let verified = verify(&settings.secrets, &settings.tolerance, headers, &body, now)?;
+        let envelope = Envelope::parse(&body)?;
+        let body = String::from_utf8(body.into())
+            .map_err(|_| Refusal::Envelope(trunkline_openphone::event::EnvelopeError::NotUtf8))?;
+        Ok(Delivery {
+            envelope,
+            scheme: verified.scheme,
+            delivery_id: verified.delivery_id,
+            received_at: now,
+            headers: kept_headers(headers),
+            body,
+            correlation_id: correlation_id.to_owned(),
+            trace_context: headers.get("traceparent").and_then(|v| v.to_str().ok()).map(str::to_owned),
+        })
+    }
+
+    async fn store(&self, delivery: Delivery) -> Result<(), Refusal> {
+        let event_type = delivery.envelope.event_type.clone();
+        match self.door.hand_in(delivery, self.settings.commit_deadline).await? {
+            Accepted::Seen => {
+                self.metrics.seen();
+                tracing::debug!(event_type, "seen before");
+            }
+            Accepted::New { event, job } => {
+                self.metrics.accepted();
+                if job.is_none() {
+                    self.metrics.unknown_type();
+                    tracing::warn!(event_type, event = event.0, "kept an event of a type no job knows");
+                }
+                tracing::debug!(event_type, event = event.0, "accepted");
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Endpoint for WebhookEndpoint {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> poem::Result<Response> {
+        // The provider looks whether the address answers when it is entered.
+        if matches!(*request.method(), Method::GET | Method::HEAD) {
+            return Ok(Response::builder().status(StatusCode::OK).finish());
+        }
+        if request.method() != Method::POST {
+            return Ok(Response::builder()
+                .status(StatusCode::METHOD_NOT_ALLOWED)
+                .header(header::ALLOW, "GET, HEAD, POST")
+                .finish());
+        }
+        let timer = self.metrics.answer_seconds.start_timer();
+        let correlation_id = self.ids.next();
+        let span = tracing::info_span!("webhook", correlation_id);
+        let received =
+            tracing::Instrument::instrument(self.receive(request, &correlation_id), span.clone()).await;
+        let mut response = match received {
+            Ok(()) => Response::builder().status(StatusCode::NO_CONTENT).finish(),
+            Err(refusal) => {
+                self.metrics.refused(refusal.code());
+                span.in_scope(|| {
+                    tracing::warn!(
+                        code = refusal.code(),
+                        status = refusal.status().as_u16(),
+                        "webhook refused"
+                    );
+                });
+                refusal.response()
+            }
+        };
+        if let Ok(value) = correlation_id.parse() {
+            response.headers_mut().insert(CORRELATION_HEADER, value);
+        }
+        timer.observe_duration();
+        Ok(response)
+    }
+}
+
+fn peer(request: &Request) -> Option<IpAddr> {
+    match &request.remote_addr().0 {
+        Addr::SocketAddr(address) => Some(address.ip().to_canonical()),
+        _ => None,
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(value) = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) else {
+        return false;
+    };
+    let essence = value.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("application/json")
+}
+
+/// The request's headers as a JSON object, for a later replay; those that carry somebody's credentials are
+/// left out.
+fn kept_headers(headers: &HeaderMap) -> String {
+    let mut kept: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for (name, value) in headers {
+        if name != header::AUTHORIZATION && name != header::COOKIE && name != header::PROXY_AUTHORIZATION {
+            kept.entry(name.as_str())
+                .or_default()
+                .push(String::from_utf8_lossy(value.as_bytes()).into_owned());
+        }
+    }
+    serde_json::to_string(&kept).unwrap_or_default()
+}

@@ -1,0 +1,101 @@
+//! The command line, run as its user would run it.
+
+use std::process::Command;
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::harness::{Env, Program, both_engines, free_port};
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}:\n{text}"))
+}
+
+/// `trunkline dev` in an empty folder: what it stored is what the provider sent, to the last event and byte.
+#[test]
+fn dev_stores_what_the_simulated_provider_sent() {
+    let folder = tempfile::tempdir().unwrap();
+    let trunkline = |words: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_trunkline"))
+            .args(words)
+            .env_clear()
+            .env("TRUNKLINE_HTTP_LISTEN", format!("127.0.0.1:{}", free_port()))
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{words:?}: {}\n{errors}", output.status);
+        String::from_utf8(output.stdout).unwrap()
+    };
+    trunkline(&["dev", "--events", "200", "--rate", "200", "--seed", "11"]);
+    let said = trunkline(&["dev", "--events", "100", "--rate", "200", "--seed", "11"]);
+    assert!(said.contains("events 300 made, 300 stored"), "the second run goes on from the first: {said}");
+
+    let stats = json(&trunkline(&["stats", "--json"]));
+    let journal = std::fs::read_to_string(folder.path().join("trunkline-data/simulator.jsonl")).unwrap();
+    let acknowledged: std::collections::HashSet<String> = journal
+        .lines()
+        .map(json)
+        .filter_map(|line| {
+            line.pointer("/acknowledged/event_id").or(line.get("event_id"))?.as_str().map(str::to_owned)
+        })
+        .collect();
+    assert_eq!(stats["happenings"], acknowledged.len());
+    assert_eq!(stats["happenings"], 300);
+
+    let mut files = 0;
+    for entry in walk(&folder.path().join("trunkline-data/media")) {
+        let name = entry.file_name().unwrap().to_str().unwrap().to_owned();
+        let bytes = std::fs::read(&entry).unwrap();
+        let hash: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hash, name, "a file is named by its content");
+        assert!(journal.contains(&hash), "the provider sent {hash}");
+        files += 1;
+    }
+    assert_eq!(stats["media"]["files"], files);
+    assert!(files > 0);
+}
+
+fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { files.extend(walk(&path)) } else { files.push(path) }
+    }
+    files
+}
+
+both_engines! {
+    async fn listings_are_json_and_mask_what_is_personal(env: Env) {
+        let mut program = Program::new(&env, &["serve"]);
+        let mut config = crate::harness::provider();
+        config.rate_per_second = 200.0;
+        config.max_events = Some(60);
+        let simulator = crate::harness::provider_for(&program, config).await;
+        program = program.allow_host(simulator.addr());
+        program.start().await.unwrap();
+        simulator.idle().await;
+
+        let events = json(&program.run(&["events", "list", "--limit", "20", "--json"]).unwrap());
+        assert_eq!(events.as_array().unwrap().len(), 20);
+        let id = events[0]["id"].to_string();
+        let shown = program.run(&["events", "show", &id, "--json"]).unwrap();
+        let number = |from: &str| from.chars().take_while(char::is_ascii_digit).count() >= 10;
+        assert!(!shown.split('+').skip(1).any(number), "numbers are masked: {shown}");
+        json(&shown);
+
+        let tasks = json(&program.run(&["tasks", "list", "--json"]).unwrap());
+        let id = tasks[0]["id"].to_string();
+        json(&program.run(&["tasks", "show", &id, "--json"]).unwrap());
+        assert_eq!(json(&program.run(&["workers", "--json"]).unwrap()).as_array().unwrap().len(), 1);
+        let stats = json(&program.run(&["stats", "--json"]).unwrap());
+        assert_eq!(stats["happenings"], 60);
+
+        let settings = program.run(&["config", "show", "--json"]).unwrap();
+        assert!(!settings.contains("c2ltdWxhdGVk"), "secrets are hidden: {settings}");
+        json(&settings);
+        program.run(&["config", "check"]).unwrap();
+        let refused = program.run(&["tasks", "list", "--state", "asleep"]).unwrap_err().to_string();
+        assert!(refused.contains("asleep"), "{refused}");
+    }
+}

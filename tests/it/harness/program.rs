@@ -1,0 +1,164 @@
+//! The real program as a child process.
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use super::{Env, secrets};
+
+const READY_WITHIN: Duration = Duration::from_secs(30);
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// A loopback port nobody listens on at the moment, below the range clients get theirs from.
+pub(crate) fn free_port() -> u16 {
+    (0..1_000)
+        .map(|_| rand::random_range(10_000..30_000))
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .expect("a free loopback port")
+}
+
+/// `trunkline …` on a test's database. Killed when dropped.
+pub(crate) struct Program {
+    command: Vec<String>,
+    variables: Vec<(String, String)>,
+    folder: PathBuf,
+    port: u16,
+    child: Option<Child>,
+}
+
+impl Program {
+    /// The program set up for a test's database, with the simulator's secrets, not started yet.
+    pub(crate) fn new(env: &Env, command: &[&str]) -> Self {
+        let port = free_port();
+        let mut variables = vec![
+            ("TRUNKLINE_DATABASE_URL".to_owned(), env.database_url.clone()),
+            ("TRUNKLINE_HTTP_LISTEN".to_owned(), format!("127.0.0.1:{port}")),
+            ("TRUNKLINE_MEDIA_DIR".to_owned(), env.folder().join("media").display().to_string()),
+            ("TRUNKLINE_OPENPHONE_WEBHOOK_SECRETS".to_owned(), secrets()),
+            ("TRUNKLINE_WORKERS_LEASE".to_owned(), "3s".to_owned()),
+            ("TRUNKLINE_LOG_LEVEL".to_owned(), "info".to_owned()),
+            ("TRUNKLINE_RECEIVER_RATE_PER_SECOND".to_owned(), "100000".to_owned()),
+            ("TRUNKLINE_RECEIVER_RATE_BURST".to_owned(), "100000".to_owned()),
+        ];
+        if let Some(redis) = &env.redis_url {
+            variables.push(("TRUNKLINE_REDIS_URL".to_owned(), redis.clone()));
+            variables.push(("TRUNKLINE_REDIS_PREFIX".to_owned(), env.redis_prefix.clone()));
+        }
+        Self {
+            command: command.iter().map(|&word| word.to_owned()).collect(),
+            variables,
+            folder: env.folder().to_owned(),
+            port,
+            child: None,
+        }
+    }
+
+    pub(crate) fn set(mut self, variable: &str, value: impl Into<String>) -> Self {
+        self.variables.push((variable.to_owned(), value.into()));
+        self
+    }
+
+    /// Lets it download from this host.
+    pub(crate) fn allow_host(self, host: impl ToString) -> Self {
+        self.set("TRUNKLINE_MEDIA_ALLOW_HOSTS", host.to_string())
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    fn command(&self, words: &[String]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_trunkline"));
+        command
+            .args(words)
+            .env_clear()
+            .envs(std::env::var("PATH").map(|path| ("PATH", path)))
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
+            .current_dir(&self.folder);
+        command
+    }
+
+    /// Starts it and waits until it says that it is ready.
+    pub(crate) async fn start(&mut self) -> Result<()> {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log())?;
+        let child = self
+            .command(&self.command)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .context("starting the program")?;
+        self.child = Some(child);
+        self.ready().await
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder.join(format!("program-{}.log", self.port))
+    }
+
+    /// What it wrote so far.
+    pub(crate) fn output(&self) -> String {
+        std::fs::read_to_string(self.log()).unwrap_or_default()
+    }
+
+    async fn ready(&mut self) -> Result<()> {
+        let deadline = Instant::now() + READY_WITHIN;
+        loop {
+            if let Some(status) =
+                self.child.as_mut().and_then(|child| child.try_wait().transpose()).transpose()?
+            {
+                bail!("the program ended ({status}):\n{}", self.output());
+            }
+            let answer = reqwest::get(self.url("/readyz")).await;
+            if answer.is_ok_and(|answer| answer.status().is_success()) {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                bail!("the program was not ready within {READY_WITHIN:?}:\n{}", self.output());
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().expect("killing the program");
+            child.wait().expect("waiting for the killed program");
+        }
+    }
+
+    /// SIGTERM, and waits for its end.
+    pub(crate) async fn stop(&mut self) -> Result<()> {
+        let Some(mut child) = self.child.take() else { return Ok(()) };
+        let pid = child.id().to_string();
+        let sent = Command::new("kill").args(["-TERM", &pid]).status()?;
+        if !sent.success() {
+            bail!("kill -TERM {pid}: {sent}");
+        }
+        let status = tokio::task::spawn_blocking(move || child.wait()).await??;
+        if !status.success() {
+            bail!("the program ended with {status}:\n{}", self.output());
+        }
+        Ok(())
+    }
+
+    /// Runs another command of the program with the same settings and returns its output.
+    pub(crate) fn run(&self, words: &[&str]) -> Result<String> {
+        let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
+        let output = self.command(&words).output().context("running the program")?;
+        if !output.status.success() {
+            bail!("{words:?} ended with {}:\n{}", output.status, String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(String::from_utf8(output.stdout)?)
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}

@@ -1,0 +1,21 @@
+//! Drives the real program and its parts against real servers; see `harness` for how a test is set up.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+
+mod harness;
+mod servers;
+
+mod attempts;
+mod calls;
+mod claims;
+mod commands;
+mod conversations;
+mod kept;
+mod kills;
+mod leases;
+mod media;
+mod outages;
+mod pools;
+mod processes;
+mod receiver;
+mod schema;
