@@ -8,17 +8,19 @@ use bytes::Bytes;
 use poem::http::{HeaderMap, Method, StatusCode, header};
 use poem::{Addr, Endpoint, Request, Response};
 use tokio::sync::Semaphore;
+use tracing::Instrument;
 use trunkline_jobs::events::{Accepted, Delivery};
 use trunkline_openphone::event::Envelope;
 use trunkline_openphone::signature::verify;
 use trunkline_platform::clock::Clock;
 
+use super::ReceiverSettings;
+use super::body::Incoming;
 use super::committer::Door;
 use super::correlation::CorrelationIds;
 use super::metrics::ReceiverMetrics;
 use super::rate::SourceLimit;
 use super::refusal::Refusal;
-use super::{ReceiverSettings, body};
 
 /// Told back to the provider, so that both sides' logs name a delivery alike.
 const CORRELATION_HEADER: &str = "x-correlation-id";
@@ -48,16 +50,19 @@ impl WebhookEndpoint {
         Self { settings, limit, in_hand, door, clock, ids, metrics }
     }
 
-    async fn receive(&self, mut request: Request, correlation_id: &str) -> Result<(), Refusal> {
-        let peer = peer(&request);
-        self.limit.check(peer, request.headers())?;
+    async fn receive(
+        &self,
+        request: &Request,
+        incoming: &mut Incoming,
+        correlation_id: &str,
+    ) -> Result<(), Refusal> {
+        self.limit.check(peer(request), request.headers())?;
         if !is_json(request.headers()) {
             return Err(Refusal::ContentType);
         }
         let _in_hand = self.in_hand.try_acquire().map_err(|_| Refusal::Busy)?;
-        let body = request.take_body();
         let headers = request.headers();
-        let body = body::read(headers, body, self.settings.max_body, self.settings.body_deadline).await?;
+        let body = incoming.read(headers, self.settings.max_body, self.settings.body_deadline).await?;
         let delivery = self.verified(headers, body, correlation_id)?;
         self.store(delivery).await
     }
@@ -87,7 +92,7 @@ impl WebhookEndpoint {
         match self.door.hand_in(delivery, self.settings.commit_deadline).await? {
             Accepted::Seen => {
                 self.metrics.seen();
-                tracing::debug!(event_type, "seen before");
+                tracing::info!(event_type, "webhook seen before");
             }
             Accepted::New { event, job } => {
                 self.metrics.accepted();
@@ -95,7 +100,7 @@ impl WebhookEndpoint {
                     self.metrics.unknown_type();
                     tracing::warn!(event_type, event = event.0, "kept an event of a type no job knows");
                 }
-                tracing::debug!(event_type, event = event.0, "accepted");
+                tracing::info!(event_type, event = event.0, "webhook accepted");
             }
         }
         Ok(())
@@ -105,7 +110,7 @@ impl WebhookEndpoint {
 impl Endpoint for WebhookEndpoint {
     type Output = Response;
 
-    async fn call(&self, request: Request) -> poem::Result<Response> {
+    async fn call(&self, mut request: Request) -> poem::Result<Response> {
         // The provider looks whether the address answers when it is entered.
         if matches!(*request.method(), Method::GET | Method::HEAD) {
             return Ok(Response::builder().status(StatusCode::OK).finish());
@@ -119,8 +124,11 @@ impl Endpoint for WebhookEndpoint {
         let timer = self.metrics.answer_seconds.start_timer();
         let correlation_id = self.ids.next();
         let span = tracing::info_span!("webhook", correlation_id);
-        let received =
-            tracing::Instrument::instrument(self.receive(request, &correlation_id), span.clone()).await;
+        let mut incoming = Incoming::new(request.take_body());
+        let received = self.receive(&request, &mut incoming, &correlation_id).instrument(span.clone()).await;
+        if received.is_err() {
+            incoming.drain(2 * self.settings.max_body).await;
+        }
         let mut response = match received {
             Ok(()) => Response::builder().status(StatusCode::NO_CONTENT).finish(),
             Err(refusal) => {

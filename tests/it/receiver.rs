@@ -9,7 +9,7 @@ use trunkline_openphone::factory::{Factory, FactoryEvent};
 use trunkline_openphone::signature::{Key, sign_legacy, sign_standard};
 use trunkline_platform::clock::Clock;
 
-use crate::harness::{Env, Program, both_engines};
+use crate::harness::{Env, Program, both_engines, until};
 use crate::servers::Postgres;
 
 const STANDARD: &str = "whsec_c2ltdWxhdGVkIHN0YW5kYXJkIHNlY3JldA==";
@@ -224,6 +224,23 @@ both_engines! {
         assert!(!log.contains("secret word") && !log.contains("2125550101"), "{log}");
         assert!(log.lines().any(|line| line.contains("webhook refused") && line.contains("correlation_id")), "{log}");
     }
+
+    async fn one_correlation_id_leads_from_the_webhook_to_its_job(env: Env) {
+        let mut program = Program::new(&env, &["serve"]);
+        program.start().await.unwrap();
+        let door = Door { program, client: Client::new(), now: Clock::system().now() };
+        let body = event(EventType::CallRinging, Generation::Dated).body;
+        let answer = door.standard("msg_1", door.now, &body).send().await.unwrap();
+        let id = answer.headers()["x-correlation-id"].to_str().unwrap().to_owned();
+        let lines = || -> Vec<serde_json::Value> {
+            let log = door.program.output();
+            let lines = log.lines().map(|line| serde_json::from_str(line).unwrap());
+            lines.filter(|line: &serde_json::Value| line["correlation_id"] == id.as_str()).collect()
+        };
+        until("both have been logged", async || lines().len() == 2).await;
+        assert_eq!(lines()[0]["message"], "webhook accepted");
+        assert_eq!((&lines()[1]["message"], &lines()[1]["task.kind"]), (&"done".into(), &"call.ringing".into()));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -260,6 +277,5 @@ async fn while_the_database_is_away_the_provider_is_told_to_come_again_and_then_
     assert_eq!(door.client.get(door.program.url("/healthz")).send().await.unwrap().status(), StatusCode::OK);
 
     tokio::task::block_in_place(|| server.start_again()).unwrap();
-    crate::harness::until("the delivery is taken", async || send().await.status() == StatusCode::NO_CONTENT)
-        .await;
+    until("the delivery is taken", async || send().await.status() == StatusCode::NO_CONTENT).await;
 }

@@ -174,7 +174,10 @@ impl<S: Send + Sync + 'static> Runner<S> {
     fn judge(&self, row: &ClaimedRow, end: End) -> (Verdict, &'static str, Option<String>, Vec<NewTask>) {
         let now = self.clock.now();
         let (mut verdict, label, error) = match end {
-            End::Done(follow_ups) => return (Verdict::Done, "done", None, follow_ups),
+            End::Done(follow_ups) => {
+                tracing::info!(follow_ups = follow_ups.len(), "done");
+                return (Verdict::Done, "done", None, follow_ups);
+            }
             End::CutShort => return (Verdict::GiveBack, "cut_short", None, Vec::new()),
             End::UnknownKind => {
                 let error =
