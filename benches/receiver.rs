@@ -45,7 +45,7 @@ async fn main() -> Result<()> {
         let (endpoint, committer) =
             receiver::start(settings, place.tasks.clone(), Clock::system(), ids, metrics);
         let figures = load(endpoint, time).await?;
-        committer.finish().await;
+        committer.finish(Duration::from_secs(10)).await;
         let stored: i64 = events::count(place.tasks.db()).await?.iter().map(|row| row.count).sum();
         ensure!(stored as u64 >= figures.answered, "{stored} stored, {} answered 2xx", figures.answered);
         figures.report(place.name, Some(bare));

@@ -50,7 +50,6 @@ impl Delivery {
 
 #[derive(Serialize)]
 struct Line<'d> {
-    seq: usize,
     dedupe_key: &'d str,
     scheme: &'static str,
     event_id: &'d str,
@@ -71,9 +70,7 @@ pub async fn accept(tx: &mut TaskTx, deliveries: &[Delivery]) -> Result<Vec<Acce
     let lines: Vec<Line<'_>> = deliveries
         .iter()
         .zip(&keys)
-        .enumerate()
-        .map(|(seq, (delivery, key))| Line {
-            seq,
+        .map(|(delivery, key)| Line {
             dedupe_key: key,
             scheme: delivery.scheme.as_str(),
             event_id: &delivery.envelope.id,

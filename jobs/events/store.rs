@@ -8,15 +8,16 @@ use serde::{Deserialize, Serialize};
 use trunkline_platform::db::{Db, DbError};
 
 trunkline_platform::statements! {
+    /// In the order of their keys, so that two receivers told of the same deliveries do not wait for each other.
     pub(super) INSERT_EVENTS = parts {
         "INSERT INTO events (dedupe_key, scheme, event_id, event_type, api_version, job, occurred_at, received_at,
                              headers, body, correlation_id)
          SELECT r.dedupe_key, r.scheme, r.event_id, r.event_type, r.api_version, r.job, r.occurred_at,
                 r.received_at, r.headers, r.body, r.correlation_id
-         FROM " (rows "$1" as r (seq BIGINT, dedupe_key TEXT, scheme TEXT, event_id TEXT, event_type TEXT,
+         FROM " (rows "$1" as r (dedupe_key TEXT, scheme TEXT, event_id TEXT, event_type TEXT,
             api_version TEXT, job TEXT, occurred_at TIMESTAMPTZ, received_at TIMESTAMPTZ, headers TEXT, body TEXT,
             correlation_id TEXT))
-        " WHERE r.seq >= 0 ORDER BY r.seq
+        " WHERE true ORDER BY r.dedupe_key
          ON CONFLICT (dedupe_key) DO NOTHING
          RETURNING id, dedupe_key"
     }

@@ -4,7 +4,7 @@ CREATE TABLE tasks (
     kind           TEXT        NOT NULL,
     version        INTEGER     NOT NULL,
     queue          TEXT        NOT NULL,
-    priority       INTEGER     NOT NULL,
+    priority       INTEGER     NOT NULL CHECK (priority BETWEEN 0 AND 3),
     payload        TEXT        NOT NULL,
     state          TEXT        NOT NULL
                    CHECK (state IN ('pending', 'running', 'done', 'dead', 'cancelled', 'discarded')),

@@ -7,12 +7,10 @@ use poem::{Endpoint, EndpointExt, Route, Server, get};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::acceptor::PatientAcceptor;
 use super::probes::{self, Probes};
 use super::queue_metrics::{self, Scrape};
 use crate::receiver::WebhookEndpoint;
-
-/// A connection that says nothing for this long is closed.
-const IDLE: Duration = Duration::from_secs(75);
 
 pub(super) fn routes(
     webhooks: Option<WebhookEndpoint>,
@@ -35,8 +33,7 @@ pub(super) async fn serve(
     stop: CancellationToken,
     grace: Duration,
 ) -> std::io::Result<()> {
-    Server::new_with_acceptor(TcpAcceptor::from_tokio(listener)?)
-        .idle_timeout(IDLE)
+    Server::new_with_acceptor(PatientAcceptor::new(TcpAcceptor::from_tokio(listener)?))
         .run_with_graceful_shutdown(routes, stop.cancelled_owned(), Some(grace))
         .await
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 #[derive(Debug, Error)]
-pub(super) enum LockError {
+pub enum LockError {
     #[error(
         "another process runs on {database}: SQLite serves one process. \
          Stop it, or set TRUNKLINE_DATABASE_URL to a PostgreSQL database, which serves many"
@@ -18,12 +18,16 @@ pub(super) enum LockError {
 
 /// Held as long as it lives.
 #[derive(Debug)]
-pub(super) struct FileLock {
+pub struct FileLock {
     _file: File,
 }
 
 impl FileLock {
-    pub(super) fn take(database: &Path) -> Result<Self, LockError> {
+    /// Takes the lock of a database file.
+    ///
+    /// # Errors
+    /// When another process holds it, or the file beside the database cannot be made.
+    pub fn take(database: &Path) -> Result<Self, LockError> {
         let mut path = database.as_os_str().to_owned();
         path.push(".lock");
         let path = PathBuf::from(path);

@@ -1,6 +1,7 @@
 //! Builds everything once from the configuration, and is the only place that knows it all. Receiver, command
 //! line and the rest never import one another.
 
+mod acceptor;
 mod http;
 mod lock;
 mod probes;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use prometheus::Registry as MetricsRegistry;
 use rand::Rng;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use trunkline_jobs::Services;
 use trunkline_jobs::media::{Fetcher, LocalStore, MediaServices};
@@ -27,8 +29,11 @@ use trunkline_platform::worker::{Readiness, Workers};
 use crate::config::Config;
 use crate::receiver::{self, Committer, CorrelationIds, ReceiverMetrics, ReceiverSettings, WebhookEndpoint};
 use crate::schema;
-use lock::FileLock;
+pub use lock::{FileLock, LockError};
 pub use roles::{Role, Roles, RolesError};
+
+/// How long the database may take to say good-bye.
+const CLOSING: Duration = Duration::from_secs(5);
 
 /// The parts of a running program, built and not yet started.
 pub struct App {
@@ -121,13 +126,19 @@ impl App {
         let address = listener.local_addr()?;
         let stop = CancellationToken::new();
 
-        let workers = if roles.has(Role::Worker) { Some(self.start_workers(&queues).await?) } else { None };
         let (webhooks, committer) = if roles.has(Role::Receiver) {
             let (endpoint, committer) = self.start_receiver()?;
             (Some(endpoint), Some(committer))
         } else {
             (None, None)
         };
+        let scrape = queue_metrics::Scrape::new(
+            self.metrics_registry.clone(),
+            self.tasks.clone(),
+            self.jobs.queues(),
+        )?;
+        // The last that can fail: what goes wrong before it leaves no task in hand.
+        let workers = if roles.has(Role::Worker) { Some(self.start_workers(&queues).await?) } else { None };
         if roles.has(Role::Scheduler) {
             tokio::spawn(roles::look_after_leases(
                 self.tasks.clone(),
@@ -142,9 +153,7 @@ impl App {
             redis_configured: self.config.redis.url.is_some(),
             workers: workers.as_ref().map(Workers::readiness),
             clock: self.clock.clone(),
-            stop: stop.clone(),
         };
-        let scrape = queue_metrics::Scrape::new(self.metrics_registry.clone(), self.tasks.clone())?;
         let server = tokio::spawn(http::serve(
             listener,
             http::routes(webhooks, probes, scrape),
@@ -229,23 +238,26 @@ impl Running {
         (&mut self.server).await?.context("the HTTP server failed")
     }
 
-    /// Stops in order: no new requests, the last commit, the jobs, the database.
-    pub async fn stop(mut self) -> Result<()> {
-        self.stop.cancel();
-        if !self.server.is_finished() {
-            // The grace period bounds how long open requests are waited for.
-            let limit = self.grace + Duration::from_secs(1);
-            if tokio::time::timeout(limit, &mut self.server).await.is_err() {
-                self.server.abort();
+    /// Stops: takes no more requests and no more tasks, finishes what is under way, and closes the database.
+    pub async fn stop(self) -> Result<()> {
+        let Self { mut server, committer, workers, stop, db, grace, .. } = self;
+        stop.cancel();
+        let limit = grace + Duration::from_secs(1);
+        let receiving = async {
+            if !server.is_finished() && timeout(limit, &mut server).await.is_err() {
+                server.abort();
             }
-        }
-        if let Some(committer) = self.committer.take() {
-            let _ = tokio::time::timeout(self.grace + Duration::from_secs(1), committer.finish()).await;
-        }
-        if let Some(workers) = self.workers.take() {
-            workers.stop().await;
-        }
-        self.db.close().await;
+            if let Some(committer) = committer {
+                committer.finish(limit).await;
+            }
+        };
+        let working = async {
+            if let Some(workers) = workers {
+                workers.stop().await;
+            }
+        };
+        tokio::join!(receiving, working);
+        let _ = timeout(CLOSING, db.close()).await;
         Ok(())
     }
 }

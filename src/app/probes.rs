@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use chrono::TimeDelta;
 use poem::http::StatusCode;
 use poem::web::{Data, Json};
 use poem::{IntoResponse, Response, handler};
 use serde::Serialize;
-use tokio_util::sync::CancellationToken;
 use trunkline_platform::clock::Clock;
 use trunkline_platform::db::Db;
 use trunkline_platform::ring::Ring;
@@ -15,8 +13,6 @@ use trunkline_platform::worker::Readiness;
 
 /// How long a dependency may take to answer.
 const DEADLINE: Duration = Duration::from_secs(2);
-/// Workers that have not looked at the table for this long are not working.
-const SILENCE: TimeDelta = TimeDelta::seconds(15);
 
 /// What readiness depends on.
 #[derive(Clone)]
@@ -26,7 +22,6 @@ pub(super) struct Probes {
     pub(super) redis_configured: bool,
     pub(super) workers: Option<Readiness>,
     pub(super) clock: Clock,
-    pub(super) stop: CancellationToken,
 }
 
 #[derive(Serialize)]
@@ -37,7 +32,6 @@ struct Report {
 
 #[derive(Serialize)]
 struct Checks {
-    stopping: bool,
     database: Check,
     /// Tasks run without Redis, only not as soon: it does not decide readiness.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -70,14 +64,13 @@ pub(super) fn health() -> &'static str {
 pub(super) async fn ready(Data(probes): Data<&Probes>) -> Response {
     let (database, redis) = tokio::join!(probes.database(), probes.redis());
     let workers = probes.workers.as_ref().map(|workers| {
-        let silent = workers.silent_since(probes.clock.now() - SILENCE);
+        let silent = workers.silent(probes.clock.now());
         let names: Vec<&str> = silent.iter().map(|queue| queue.name()).collect();
         Check::of((!names.is_empty()).then(|| format!("no look at the table for: {}", names.join(", "))))
     });
-    let stopping = probes.stop.is_cancelled();
-    let ready = !stopping && database.ok && workers.as_ref().is_none_or(|check| check.ok);
+    let ready = database.ok && workers.as_ref().is_none_or(|check| check.ok);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let report = Report { ready, checks: Checks { stopping, database, redis, workers } };
+    let report = Report { ready, checks: Checks { database, redis, workers } };
     Json(report).with_status(status).into_response()
 }
 

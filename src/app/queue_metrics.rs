@@ -1,6 +1,7 @@
 //! `GET /metrics`: everything counted in this process, and how the queues stand, read from the database when
 //! asked, but not more often than every few seconds.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use poem::{Response, handler};
 use prometheus::{Encoder, IntGaugeVec, Opts, Registry, TextEncoder};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
+use trunkline_platform::job::Queue;
 use trunkline_platform::task::Tasks;
 
 const FRESH_FOR: Duration = Duration::from_secs(10);
@@ -21,11 +23,13 @@ pub(super) struct Scrape {
     tasks: Tasks,
     depth: IntGaugeVec,
     oldest: IntGaugeVec,
+    /// Those this release knows: they have series although they are empty.
+    queues: Arc<BTreeSet<Queue>>,
     read_at: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Scrape {
-    pub(super) fn new(registry: Registry, tasks: Tasks) -> prometheus::Result<Self> {
+    pub(super) fn new(registry: Registry, tasks: Tasks, queues: BTreeSet<Queue>) -> prometheus::Result<Self> {
         let depth = IntGaugeVec::new(
             Opts::new("trunkline_queue_tasks", "Unfinished tasks, by queue and state"),
             &["queue", "state"],
@@ -36,7 +40,21 @@ impl Scrape {
         )?;
         registry.register(Box::new(depth.clone()))?;
         registry.register(Box::new(oldest.clone()))?;
-        Ok(Self { registry, tasks, depth, oldest, read_at: Arc::default() })
+        let scrape =
+            Self { registry, tasks, depth, oldest, queues: Arc::new(queues), read_at: Arc::default() };
+        scrape.clear();
+        Ok(scrape)
+    }
+
+    fn clear(&self) {
+        self.depth.reset();
+        self.oldest.reset();
+        for queue in self.queues.iter() {
+            for state in ["due", "delayed", "running"] {
+                self.depth.with_label_values(&[queue.name(), state]).set(0);
+            }
+            self.oldest.with_label_values(&[queue.name()]).set(0);
+        }
     }
 
     /// Reads the queues, unless that was done a moment ago. While the database is away the last figures stay.
@@ -48,8 +66,7 @@ impl Scrape {
         *read_at = Some(Instant::now());
         match tokio::time::timeout(DEADLINE, self.tasks.queue_depths()).await {
             Ok(Ok(depths)) => {
-                self.depth.reset();
-                self.oldest.reset();
+                self.clear();
                 let now = self.tasks.clock().now();
                 for depth in depths {
                     let queue = depth.queue.as_str();

@@ -9,6 +9,7 @@ use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 use trunkline_platform::metrics::Metrics;
 use trunkline_platform::task::Tasks;
+use trunkline_platform::worker::LeaseWatch;
 
 /// One of the things a process can do. Every process answers `/healthz`, `/readyz` and `/metrics`.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -85,20 +86,15 @@ pub(super) async fn look_after_leases(
     metrics: Metrics,
     stop: CancellationToken,
 ) {
-    let mut rounds = tokio::time::interval(lease.max(Duration::from_secs(1)));
+    let length = chrono::TimeDelta::from_std(lease).unwrap_or(chrono::TimeDelta::MAX);
+    let mut watch = LeaseWatch::new(tasks, metrics, length);
+    let mut rounds = tokio::time::interval((lease / 3).max(Duration::from_secs(1)));
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             _ = rounds.tick() => {}
         }
-        let round = async {
-            if tasks.expire_leases().await? > 0 {
-                let taken = tasks.take_over().await?;
-                metrics.taken_over.inc_by(taken.requeued + taken.dead);
-            }
-            Ok::<_, trunkline_platform::db::DbError>(())
-        };
-        if let Err(error) = round.await {
+        if let Err(error) = watch.look().await {
             tracing::warn!(error = &error as &dyn std::error::Error, "leases could not be looked after");
         }
     }

@@ -5,6 +5,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::{database, output};
+use crate::app::FileLock;
 use crate::config::Config;
 use crate::schema;
 
@@ -22,6 +23,7 @@ impl MigrateCommand {
 
     async fn text(self, config: &Config) -> Result<String> {
         let url = &config.database.url;
+        let _alone = url.file().map(FileLock::take).transpose()?;
         let db = database::connect(&config.database).await?;
         let before = database::version(&db).await?;
         schema::migrate(&db).await.with_context(|| format!("cannot migrate {url:?}"))?;

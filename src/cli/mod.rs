@@ -69,7 +69,7 @@ pub fn main() -> ExitCode {
     match outcome {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("trunkline: {error:#}");
+            eprintln!("trunkline: {}", trunkline_platform::chain(error.as_ref()));
             ExitCode::FAILURE
         }
     }

@@ -11,6 +11,9 @@ use trunkline_platform::task::Tasks;
 use super::metrics::ReceiverMetrics;
 use super::refusal::Refusal;
 
+/// The most bytes of one commit.
+const BATCH_BYTES: usize = 16 * 1024 * 1024;
+
 /// A delivery with somebody waiting for what becomes of it.
 struct Waiting {
     delivery: Delivery,
@@ -32,9 +35,11 @@ impl Committer {
         (Self(task), Door(sender))
     }
 
-    /// Waits for the last commit. The endpoint must be gone, or this waits for ever.
-    pub async fn finish(self) {
-        let _ = self.0.await;
+    /// Waits for the last commit, which comes when the endpoint is gone, for so long.
+    pub async fn finish(mut self, limit: Duration) {
+        if tokio::time::timeout(limit, &mut self.0).await.is_err() {
+            self.0.abort();
+        }
     }
 }
 
@@ -52,41 +57,58 @@ impl Door {
 }
 
 async fn run(tasks: Tasks, mut inbox: mpsc::Receiver<Waiting>, most: usize, metrics: ReceiverMetrics) {
-    let mut batch = Vec::with_capacity(most);
-    while inbox.recv_many(&mut batch, most).await > 0 {
-        metrics.batch_size.observe(batch.len() as f64);
-        let (deliveries, answers): (Vec<_>, Vec<_>) =
-            batch.drain(..).map(|waiting| (waiting.delivery, waiting.answer)).unzip();
-        match commit(&tasks, &deliveries).await {
-            Ok(outcomes) => {
-                for (answer, outcome) in answers.into_iter().zip(outcomes) {
-                    // Nobody waits any more: the delivery is stored all the same.
-                    let _ = answer.send(Ok(outcome));
-                }
-            }
-            Err(error) if error.is_passing() || deliveries.len() == 1 => {
-                report(&error, deliveries.len());
-                for answer in answers {
-                    let _ = answer.send(Err(Refusal::Storage));
-                }
-            }
-            // One delivery the database will never take must not take the others with it.
-            Err(error) => {
-                report(&error, deliveries.len());
-                for (delivery, answer) in deliveries.into_iter().zip(answers) {
-                    let outcome = commit(&tasks, std::slice::from_ref(&delivery)).await;
-                    let _ = answer.send(
-                        outcome
-                            .map_err(|error| {
-                                report(&error, 1);
-                                Refusal::Storage
-                            })
-                            .and_then(|outcomes| outcomes.into_iter().next().ok_or(Refusal::Storage)),
-                    );
-                }
+    let mut waiting = Vec::with_capacity(most);
+    while inbox.recv_many(&mut waiting, most).await > 0 {
+        for batch in by_bytes(waiting.drain(..)) {
+            metrics.batch_size.observe(batch.len() as f64);
+            let (deliveries, answers): (Vec<_>, Vec<_>) =
+                batch.into_iter().map(|waiting| (waiting.delivery, waiting.answer)).unzip();
+            for (answer, outcome) in answers.into_iter().zip(store(&tasks, deliveries).await) {
+                // When nobody waits any more the delivery is stored all the same.
+                let _ = answer.send(outcome);
             }
         }
     }
+}
+
+/// Cuts a batch so that no part carries more than [`BATCH_BYTES`], but for one delivery larger than that.
+fn by_bytes(waiting: impl Iterator<Item = Waiting>) -> Vec<Vec<Waiting>> {
+    let mut parts: Vec<Vec<Waiting>> = Vec::new();
+    let mut bytes = 0;
+    for one in waiting {
+        let size = one.delivery.body.len() + one.delivery.headers.len();
+        bytes += size;
+        match parts.last_mut() {
+            Some(part) if bytes <= BATCH_BYTES => part.push(one),
+            _ => {
+                bytes = size;
+                parts.push(vec![one]);
+            }
+        }
+    }
+    parts
+}
+
+/// Stores deliveries, all in one transaction if the database takes them so. Answers each, in order.
+async fn store(tasks: &Tasks, deliveries: Vec<Delivery>) -> Vec<Result<Accepted, Refusal>> {
+    let mut outcome = commit(tasks, &deliveries).await;
+    if matches!(outcome, Err(DbError::Busy { .. })) {
+        outcome = commit(tasks, &deliveries).await;
+    }
+    let error = match outcome {
+        Ok(accepted) => return accepted.into_iter().map(Ok).collect(),
+        Err(error) => error,
+    };
+    report(&error, deliveries.len());
+    if error.is_passing() || deliveries.len() == 1 {
+        return deliveries.iter().map(|_| Err(Refusal::Storage)).collect();
+    }
+    // One delivery the database will never take must not take the others with it.
+    let mut outcomes = Vec::with_capacity(deliveries.len());
+    for delivery in deliveries {
+        outcomes.extend(Box::pin(store(tasks, vec![delivery])).await);
+    }
+    outcomes
 }
 
 async fn commit(tasks: &Tasks, deliveries: &[Delivery]) -> Result<Vec<Accepted>, DbError> {

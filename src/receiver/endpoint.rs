@@ -60,10 +60,11 @@ impl WebhookEndpoint {
         if !is_json(request.headers()) {
             return Err(Refusal::ContentType);
         }
-        let _in_hand = self.in_hand.try_acquire().map_err(|_| Refusal::Busy)?;
+        let in_hand = self.in_hand.try_acquire().map_err(|_| Refusal::Busy)?;
         let headers = request.headers();
         let body = incoming.read(headers, self.settings.max_body, self.settings.body_deadline).await?;
         let delivery = self.verified(headers, body, correlation_id)?;
+        drop(in_hand);
         self.store(delivery).await
     }
 
@@ -71,6 +72,9 @@ impl WebhookEndpoint {
     fn verified(&self, headers: &HeaderMap, body: Bytes, correlation_id: &str) -> Result<Delivery, Refusal> {
         let now = self.clock.now();
         let settings = &self.settings;
+        if settings.secrets.is_empty() {
+            return Err(Refusal::NoSecret);
+        }
         let verified = verify(&settings.secrets, &settings.tolerance, headers, &body, now)?;
         let envelope = Envelope::parse(&body)?;
         let body = String::from_utf8(body.into())
@@ -83,7 +87,7 @@ impl WebhookEndpoint {
             headers: kept_headers(headers),
             body,
             correlation_id: correlation_id.to_owned(),
-            trace_context: headers.get("traceparent").and_then(|v| v.to_str().ok()).map(str::to_owned),
+            trace_context: traceparent(headers),
         })
     }
 
@@ -133,13 +137,7 @@ impl Endpoint for WebhookEndpoint {
             Ok(()) => Response::builder().status(StatusCode::NO_CONTENT).finish(),
             Err(refusal) => {
                 self.metrics.refused(refusal.code());
-                span.in_scope(|| {
-                    tracing::warn!(
-                        code = refusal.code(),
-                        status = refusal.status().as_u16(),
-                        "webhook refused"
-                    );
-                });
+                span.in_scope(|| report(&refusal));
                 refusal.response()
             }
         };
@@ -151,11 +149,28 @@ impl Endpoint for WebhookEndpoint {
     }
 }
 
+fn report(refusal: &Refusal) {
+    let (code, status) = (refusal.code(), refusal.status().as_u16());
+    // Who is over the limit must not fill the log as well.
+    if matches!(refusal, Refusal::RateLimited { .. }) {
+        tracing::debug!(code, status, "webhook refused");
+    } else {
+        tracing::warn!(code, status, "webhook refused");
+    }
+}
+
 fn peer(request: &Request) -> Option<IpAddr> {
     match &request.remote_addr().0 {
         Addr::SocketAddr(address) => Some(address.ip().to_canonical()),
         _ => None,
     }
+}
+
+/// The W3C trace context, if it is one of the only form there is.
+fn traceparent(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get("traceparent")?.to_str().ok()?;
+    let is_one = value.len() == 55 && value.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
+    is_one.then(|| value.to_owned())
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -3,7 +3,7 @@
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry};
 
 /// Every code a refusal can have, so that its counter exists before the first one.
-const REFUSALS: [&str; 18] = [
+const REFUSALS: [&str; 19] = [
     "body_too_large",
     "body_too_slow",
     "body_incomplete",
@@ -11,6 +11,7 @@ const REFUSALS: [&str; 18] = [
     "rate_limited",
     "malformed",
     "busy",
+    "no_secret",
     "storage_unavailable",
     "signature_missing",
     "signature_invalid",

@@ -37,13 +37,14 @@ pub struct ReceiverSettings {
     pub max_body: usize,
     /// How long a body may take to arrive.
     pub body_deadline: Duration,
-    /// Requests that may be in hand at once; with `max_body` this bounds the memory they take.
+    /// Bodies that may be on their way in at once; with `max_body` this bounds the memory they take.
     pub max_in_hand: usize,
     /// Deliveries that may wait for the committer.
     pub queue: usize,
     /// The most deliveries of one commit.
     pub batch: usize,
-    /// How long a delivery may wait for its commit before the provider is told to come again.
+    /// How long a delivery may wait for its commit before the provider is told to come again. Together with
+    /// `body_deadline` below the ten seconds the provider waits.
     pub commit_deadline: Duration,
     /// Requests per second and source, and how many may come at once.
     pub rate_per_second: u32,
@@ -58,11 +59,11 @@ impl Default for ReceiverSettings {
             secrets: Secrets::default(),
             tolerance: Tolerance::default(),
             max_body: 1024 * 1024,
-            body_deadline: Duration::from_secs(8),
+            body_deadline: Duration::from_secs(5),
             max_in_hand: 512,
             queue: 4_096,
             batch: 500,
-            commit_deadline: Duration::from_secs(8),
+            commit_deadline: Duration::from_secs(4),
             rate_per_second: 200,
             rate_burst: 400,
             trusted_proxies: Vec::new(),

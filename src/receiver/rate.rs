@@ -1,7 +1,7 @@
 //! The rate limit per source. Its memory is bounded: sources that have been quiet are forgotten, and when
-//! too many are active at once the newcomers share one allowance.
+//! too many are active at once all share one allowance.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -47,17 +47,37 @@ impl SourceLimit {
         self.trusted_proxies.iter().any(|network| network.contains(address))
     }
 
-    /// The peer, or what a trusted proxy says of it: the last address in `X-Forwarded-For` that is not one of
-    /// the proxies. Everything before that can be invented by the sender.
+    /// The peer, or what a trusted proxy says of it: the last hop in `X-Forwarded-For` that is not one of the
+    /// proxies. Everything before that, and before a hop that cannot be read, can be invented by the sender.
     fn source(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> IpAddr {
         let Some(peer) = peer else { return SHARED };
         if !self.is_trusted(peer) {
-            return peer;
+            return by_network(peer);
         }
         let forwarded = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
-        let hops: Vec<IpAddr> =
-            forwarded.flat_map(|value| value.split(',')).filter_map(|hop| hop.trim().parse().ok()).collect();
-        hops.into_iter().rev().find(|hop| !self.is_trusted(*hop)).unwrap_or(peer)
+        let hops: Vec<&str> = forwarded.flat_map(|value| value.split(',')).map(str::trim).collect();
+        for hop in hops.into_iter().rev() {
+            match address(hop) {
+                Some(hop) if self.is_trusted(hop) => {}
+                Some(hop) => return by_network(hop),
+                None => break,
+            }
+        }
+        by_network(peer)
+    }
+}
+
+/// An address as proxies write it, with or without a port.
+fn address(hop: &str) -> Option<IpAddr> {
+    let with_port = || hop.parse::<SocketAddr>().ok().map(|address| address.ip());
+    hop.parse().ok().or_else(with_port).map(|address: IpAddr| address.to_canonical())
+}
+
+/// Whoever has one IPv6 address has the 2^64 of its network.
+fn by_network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() >> 64 << 64).into()),
     }
 }
 
@@ -89,5 +109,16 @@ mod tests {
         let headers = forwarded("203.0.113.9, 198.51.100.7, 10.0.0.1");
         assert_eq!(limit.source(Some(ip("10.0.0.1")), &headers), ip("198.51.100.7"));
         assert_eq!(limit.source(Some(ip("192.0.2.1")), &headers), ip("192.0.2.1"));
+        let with_port = forwarded("203.0.113.9, 198.51.100.7:4711");
+        assert_eq!(limit.source(Some(ip("10.0.0.1")), &with_port), ip("198.51.100.7"));
+        let unreadable = forwarded("203.0.113.9, unknown");
+        assert_eq!(limit.source(Some(ip("10.0.0.1")), &unreadable), ip("10.0.0.1"));
+    }
+
+    #[test]
+    fn all_addresses_of_one_ipv6_network_are_one_source() {
+        let limit = SourceLimit::new(1, 1, Vec::new());
+        assert!(limit.check(Some(ip("2001:db8::1")), &HeaderMap::new()).is_ok());
+        assert!(limit.check(Some(ip("2001:db8::2")), &HeaderMap::new()).is_err());
     }
 }

@@ -22,6 +22,8 @@ pub enum Refusal {
     Signature(#[from] SignatureError),
     #[error(transparent)]
     Envelope(#[from] EnvelopeError),
+    #[error("no webhook secret is configured; send this one again later")]
+    NoSecret,
     #[error("too many deliveries are waiting; send this one again")]
     Busy,
     #[error("the delivery could not be stored; send it again")]
@@ -36,9 +38,8 @@ impl Refusal {
             Self::BodyIncomplete | Self::Envelope(_) => StatusCode::BAD_REQUEST,
             Self::ContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::Signature(error) if error.is_ours() => StatusCode::SERVICE_UNAVAILABLE,
             Self::Signature(_) => StatusCode::UNAUTHORIZED,
-            Self::Busy | Self::Storage => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoSecret | Self::Busy | Self::Storage => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -52,6 +53,7 @@ impl Refusal {
             Self::RateLimited { .. } => "rate_limited",
             Self::Signature(error) => error.code(),
             Self::Envelope(_) => "malformed",
+            Self::NoSecret => "no_secret",
             Self::Busy => "busy",
             Self::Storage => "storage_unavailable",
         }

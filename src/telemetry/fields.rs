@@ -1,10 +1,12 @@
 //! The fields of a span or an event, in the order they were first set.
 
 use std::error::Error;
-use std::fmt::{Debug, Write};
+use std::fmt::Debug;
 
 use serde_json::Value;
 use tracing::field::{Field, Visit};
+
+use trunkline_platform::chain;
 
 use crate::mask;
 
@@ -73,22 +75,6 @@ impl Visit for Fields {
     fn record_bool(&mut self, field: &Field, value: bool) {
         self.set(field.name(), value.into());
     }
-}
-
-/// An error and its causes. A cause that the error before it has told already is left out.
-fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut told = error.to_string();
-    let mut last = told.clone();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let text = error.to_string();
-        if !last.ends_with(&text) {
-            let _ = write!(told, ": {text}");
-        }
-        last = text;
-        cause = error.source();
-    }
-    told
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ mod kills;
 mod leases;
 mod media;
 mod outages;
+mod plans;
 mod pools;
 mod processes;
 mod receiver;

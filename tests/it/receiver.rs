@@ -251,7 +251,7 @@ async fn without_a_secret_the_provider_is_told_to_come_again() {
     program.start().await.unwrap();
     let door = Door { program, client: Client::new(), now: Clock::system().now() };
     let answer = door.standard("msg_1", door.now, b"{}").send().await.unwrap();
-    assert_eq!(refusal(answer).await, (StatusCode::SERVICE_UNAVAILABLE, "secret_not_configured".to_owned()));
+    assert_eq!(refusal(answer).await, (StatusCode::SERVICE_UNAVAILABLE, "no_secret".to_owned()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

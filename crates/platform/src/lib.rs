@@ -10,6 +10,7 @@
 //!
 //! Knows nothing of phones; could be published on its own.
 
+mod chain;
 pub mod clock;
 pub mod db;
 pub mod job;
@@ -18,6 +19,8 @@ pub mod ring;
 pub mod task;
 pub mod testkit;
 pub mod worker;
+
+pub use chain::chain;
 
 /// Every statement of the platform, for the test that prepares them all on both engines.
 pub fn statements() -> impl Iterator<Item = &'static db::Stmt> {

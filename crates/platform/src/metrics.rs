@@ -10,6 +10,8 @@ use prometheus::{
 pub struct Metrics {
     /// Verdicts by kind: `done`, `failed`, `dead`, `snoozed`, …
     pub finished: IntCounterVec,
+    /// Tasks that became dead letters, by kind.
+    pub dead: IntCounterVec,
     /// How long an attempt ran, in seconds, by kind.
     pub run_seconds: HistogramVec,
     /// From the time a task could have run to its start, in seconds.
@@ -49,6 +51,7 @@ impl Metrics {
         for verdict in VERDICTS {
             let _ = self.finished.with_label_values(&[kind, verdict]);
         }
+        let _ = self.dead.with_label_values(&[kind]);
         let _ = self.run_seconds.with_label_values(&[kind]);
     }
 
@@ -84,6 +87,7 @@ impl Metrics {
                 "Attempts that ended, by kind and verdict",
                 &["kind", "verdict"],
             )?,
+            dead: counters("trunkline_dead_letters_total", "Tasks that became dead letters", &["kind"])?,
             run_seconds,
             pickup_seconds: histogram(
                 "trunkline_task_pickup_seconds",

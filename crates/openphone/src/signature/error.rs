@@ -46,9 +46,4 @@ impl SignatureError {
             Self::TimestampStale { .. } => "timestamp_stale",
         }
     }
-
-    /// Whether the fault is in our configuration, so that the provider should try again later.
-    pub fn is_ours(&self) -> bool {
-        matches!(self, Self::SecretNotConfigured(_))
-    }
 }

@@ -79,6 +79,11 @@ pub enum SecretError {
 }
 
 impl Secrets {
+    /// Whether there is no secret of either scheme.
+    pub fn is_empty(&self) -> bool {
+        self.standard.is_empty() && self.legacy.is_empty()
+    }
+
     /// Sorts secrets by their look: `whsec_…` belongs to the present scheme, bare base64 to the
     /// older one. Space around a secret, as files and environments leave it, is dropped.
     pub fn parse<'s>(list: impl IntoIterator<Item = &'s str>) -> Result<Self, SecretError> {

@@ -38,6 +38,11 @@ impl DbError {
         }
     }
 
+    pub(super) fn late(during: &'static str) -> Self {
+        let source = sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer in time"));
+        Self::Away { during, source }
+    }
+
     /// Whether the same call may succeed later without anybody changing anything.
     pub fn is_passing(&self) -> bool {
         matches!(self, Self::Away { .. } | Self::Busy { .. })
@@ -59,23 +64,59 @@ fn class(error: &sqlx::Error) -> Class {
         | sqlx::Error::Protocol(_)
         | sqlx::Error::PoolTimedOut
         | sqlx::Error::PoolClosed
-        | sqlx::Error::WorkerCrashed => Class::Away,
+        | sqlx::Error::WorkerCrashed
+        | sqlx::Error::BeginFailed
+        | sqlx::Error::InvalidSavePointStatement => Class::Away,
         sqlx::Error::Database(database) => {
-            let code = database.code();
-            match code.as_deref() {
-                // PostgreSQL: connection exceptions, operator intervention (shutdown, crash), resources.
-                Some(code) if code.len() == 5 && ["08", "57", "53"].contains(&&code[..2]) => Class::Away,
-                Some("40001" | "40P01" | "55P03") => Class::Busy,
-                // SQLite: SQLITE_BUSY and SQLITE_LOCKED with their extended forms; FULL and IOERR pass when
-                // the disk does.
-                Some("5" | "6" | "261" | "262" | "517" | "518") => Class::Busy,
-                Some("13" | "10" | "14") => Class::Away,
-                _ => match database.kind() {
-                    ErrorKind::Other => Class::Other,
-                    _ => Class::Constraint,
-                },
-            }
+            let by_code = database.code().and_then(|code| {
+                // A SQLSTATE has five characters; SQLite's extended codes have the primary one in their low byte.
+                if code.len() == 5 { postgres_class(&code) } else { sqlite_class(code.parse().ok()?) }
+            });
+            by_code.unwrap_or_else(|| match database.kind() {
+                ErrorKind::Other => Class::Other,
+                _ => Class::Constraint,
+            })
         }
         _ => Class::Other,
+    }
+}
+
+fn postgres_class(code: &str) -> Option<Class> {
+    match code {
+        "40001" | "40P01" | "55P03" => Some(Class::Busy),
+        // Read-only: connected to a standby in the middle of a failover.
+        "25006" | "25P03" => Some(Class::Away),
+        // Connection, resources, operator (shutdown, crash), system.
+        _ if ["08", "53", "57", "58"].iter().any(|class| code.starts_with(class)) => Some(Class::Away),
+        _ => None,
+    }
+}
+
+fn sqlite_class(code: u32) -> Option<Class> {
+    match code & 0xff {
+        // BUSY, LOCKED, PROTOCOL
+        5 | 6 | 15 => Some(Class::Busy),
+        // NOMEM, IOERR, FULL, CANTOPEN: they pass when the machine's trouble does.
+        7 | 10 | 13 | 14 => Some(Class::Away),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trouble_that_passes_is_told_from_mistakes() {
+        for (code, away) in
+            [("57P01", true), ("53300", true), ("58030", true), ("25006", true), ("42601", false)]
+        {
+            assert_eq!(matches!(postgres_class(code), Some(Class::Away)), away, "{code}");
+        }
+        // 778: IOERR_WRITE; 13: FULL; 2067: CONSTRAINT_UNIQUE.
+        for (code, away) in [(778, true), (13, true), (266, true), (2067, false)] {
+            assert_eq!(matches!(sqlite_class(code), Some(Class::Away)), away, "{code}");
+        }
+        assert!(matches!(sqlite_class(517), Some(Class::Busy)));
     }
 }

@@ -16,9 +16,9 @@ mod session;
 mod stmt;
 
 pub use error::DbError;
-pub use open::{Db, DbOptions, DbUrl, DbUrlError, Engine};
+pub use open::{Db, DbOptions, DbUrl, DbUrlError, Engine, PINNED_SETTINGS};
 pub use query::{Arg, Query, Row};
-pub use rows::{Rows, sql_time};
+pub use rows::{Rows, sql_text, sql_time};
 pub use session::Session;
 pub use stmt::{Stmt, Text};
 

@@ -9,11 +9,11 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{
     SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{PgPool, SqlitePool};
+use sqlx::{Connection, Executor, PgPool, SqlSafeStr, SqlStr, SqlitePool};
 use thiserror::Error;
 
 use super::error::DbError;
-use super::session::{Inner, Session};
+use super::session::{Conn, Session};
 use super::stmt::Stmt;
 
 /// Which database is underneath.
@@ -97,6 +97,8 @@ pub struct DbOptions {
     pub worker_connections: u32,
     /// How long a caller waits for a connection.
     pub acquire_timeout: Duration,
+    /// How long one statement may take; a connection that does not answer by then is given up.
+    pub statement_timeout: Duration,
     /// How long SQLite waits for another process's write lock.
     pub busy_timeout: Duration,
 }
@@ -107,6 +109,7 @@ impl Default for DbOptions {
             connections: 10,
             worker_connections: 6,
             acquire_timeout: Duration::from_secs(5),
+            statement_timeout: Duration::from_secs(30),
             busy_timeout: Duration::from_secs(10),
         }
     }
@@ -114,14 +117,16 @@ impl Default for DbOptions {
 
 /// An open database. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Db(Pools);
+pub struct Db {
+    pools: Pools,
+    statement_timeout: Duration,
+}
 
 #[derive(Clone, Debug)]
 enum Pools {
     Postgres {
         general: PgPool,
-        /// Claims and completions. The planner may not flip to a plan that scans when its statistics lag
-        /// behind the churn of a queue table, so whatever scans is switched off on these connections.
+        /// Claims and completions, under [`PINNED_SETTINGS`].
         pinned: PgPool,
     },
     Sqlite {
@@ -141,6 +146,7 @@ impl Db {
             DbUrl::Postgres(connect) => open_postgres(connect, options).await,
             DbUrl::Sqlite(path) => open_sqlite(path, options).await,
         }
+        .map(|pools| Self { pools, statement_timeout: options.statement_timeout })
         .map_err(|source| DbError::of("CONNECT", source))
     }
 
@@ -154,14 +160,15 @@ impl Db {
             DbUrl::Sqlite(path) => {
                 let connect = sqlite_options(path, options);
                 let writer = SqlitePoolOptions::new().max_connections(1).connect_lazy_with(connect.clone());
-                sqlite_readers(connect, options).await.map(|readers| Self(Pools::Sqlite { readers, writer }))
+                sqlite_readers(connect, options).await.map(|readers| Pools::Sqlite { readers, writer })
             }
         }
+        .map(|pools| Self { pools, statement_timeout: options.statement_timeout })
         .map_err(|source| DbError::of("CONNECT", source))
     }
 
     pub fn engine(&self) -> Engine {
-        match self.0 {
+        match self.pools {
             Pools::Postgres { .. } => Engine::Postgres,
             Pools::Sqlite { .. } => Engine::Sqlite,
         }
@@ -169,7 +176,7 @@ impl Db {
 
     /// Brings the schema up to date; safe to call from several processes at once.
     pub async fn migrate(&self, postgres: &Migrator, sqlite: &Migrator) -> Result<(), DbError> {
-        match &self.0 {
+        match &self.pools {
             Pools::Postgres { general, .. } => postgres.run(general).await,
             Pools::Sqlite { writer, .. } => sqlite.run(writer).await,
         }?;
@@ -178,52 +185,49 @@ impl Db {
 
     /// A connection for looking. Each statement sees its own snapshot.
     pub async fn read(&self) -> Result<Session, DbError> {
-        match &self.0 {
-            Pools::Postgres { general, .. } => general.acquire().await.map(Inner::Postgres),
-            Pools::Sqlite { readers, .. } => readers.acquire().await.map(Inner::Sqlite),
+        match &self.pools {
+            Pools::Postgres { general, .. } => self.session(general.acquire().await.map(Conn::Postgres)),
+            Pools::Sqlite { readers, .. } => self.session(readers.acquire().await.map(Conn::Sqlite)),
         }
-        .map(Session::new)
-        .map_err(|source| DbError::of("ACQUIRE", source))
     }
 
     /// A transaction. Keep it short and do no I/O inside.
     pub async fn write(&self) -> Result<Session, DbError> {
-        match &self.0 {
-            Pools::Postgres { general, .. } => general.begin().await.map(Inner::PostgresTx),
-            Pools::Sqlite { writer, .. } => writer.begin_with("BEGIN IMMEDIATE").await.map(Inner::SqliteTx),
-        }
-        .map(Session::new)
-        .map_err(|source| DbError::of("BEGIN", source))
+        self.write_one().await?.begin().await
     }
 
     /// A connection for one writing statement that is its own transaction.
     pub async fn write_one(&self) -> Result<Session, DbError> {
-        match &self.0 {
-            Pools::Postgres { general, .. } => general.acquire().await.map(Inner::Postgres),
-            Pools::Sqlite { writer, .. } => writer.acquire().await.map(Inner::Sqlite),
+        match &self.pools {
+            Pools::Postgres { general, .. } => self.session(general.acquire().await.map(Conn::Postgres)),
+            Pools::Sqlite { writer, .. } => self.session(writer.acquire().await.map(Conn::Sqlite)),
         }
-        .map(Session::new)
-        .map_err(|source| DbError::of("ACQUIRE", source))
+    }
+
+    /// [`read`](Self::read) on a connection of the workers' hot path.
+    pub(crate) async fn read_pinned(&self) -> Result<Session, DbError> {
+        match &self.pools {
+            Pools::Postgres { pinned, .. } => self.session(pinned.acquire().await.map(Conn::Postgres)),
+            Pools::Sqlite { .. } => self.read().await,
+        }
     }
 
     /// [`write`](Self::write) on a connection of the workers' hot path.
     pub(crate) async fn write_pinned(&self) -> Result<Session, DbError> {
-        match &self.0 {
-            Pools::Postgres { pinned, .. } => pinned.begin().await.map(Inner::PostgresTx),
-            Pools::Sqlite { .. } => return self.write().await,
-        }
-        .map(Session::new)
-        .map_err(|source| DbError::of("BEGIN", source))
+        self.write_one_pinned().await?.begin().await
     }
 
     /// [`write_one`](Self::write_one) on a connection of the workers' hot path.
     pub(crate) async fn write_one_pinned(&self) -> Result<Session, DbError> {
-        match &self.0 {
-            Pools::Postgres { pinned, .. } => pinned.acquire().await.map(Inner::Postgres),
-            Pools::Sqlite { .. } => return self.write_one().await,
+        match &self.pools {
+            Pools::Postgres { pinned, .. } => self.session(pinned.acquire().await.map(Conn::Postgres)),
+            Pools::Sqlite { .. } => self.write_one().await,
         }
-        .map(Session::new)
-        .map_err(|source| DbError::of("ACQUIRE", source))
+    }
+
+    fn session(&self, conn: Result<Conn, sqlx::Error>) -> Result<Session, DbError> {
+        conn.map(|conn| Session::new(conn, self.statement_timeout))
+            .map_err(|source| DbError::of("ACQUIRE", source))
     }
 
     /// Whether the database answers.
@@ -235,23 +239,17 @@ impl Db {
     /// Has the engine parse and plan a statement without running it, on a connection that is closed afterwards:
     /// a statement prepared without its values may have other parameter types than the same one with them.
     pub async fn prepare(&self, stmt: &Stmt) -> Result<(), DbError> {
-        use sqlx::{Connection, Executor, SqlSafeStr};
         let text = stmt.text(self.engine()).into_sql_str();
-        let prepared = match &self.0 {
-            Pools::Postgres { general, .. } => {
-                let mut conn = general.acquire().await?.detach();
-                let prepared = (&mut conn).prepare(text).await.map(drop);
-                conn.close().await?;
-                prepared
-            }
-            Pools::Sqlite { readers, .. } => readers.acquire().await?.prepare(text).await.map(drop),
+        let prepared = match &self.pools {
+            Pools::Postgres { general, .. } => prepare_on(general, text).await,
+            Pools::Sqlite { readers, .. } => prepare_on(readers, text).await,
         };
         prepared.map_err(|source| DbError::of(stmt.name, source))
     }
 
     /// Closes every connection and waits for them.
     pub async fn close(&self) {
-        match &self.0 {
+        match &self.pools {
             Pools::Postgres { general, pinned } => {
                 pinned.close().await;
                 general.close().await;
@@ -264,32 +262,40 @@ impl Db {
     }
 }
 
-impl From<sqlx::Error> for DbError {
-    fn from(source: sqlx::Error) -> Self {
-        Self::of("ACQUIRE", source)
-    }
+async fn prepare_on<D: sqlx::Database>(pool: &sqlx::Pool<D>, text: SqlStr) -> Result<(), sqlx::Error>
+where
+    for<'c> &'c mut D::Connection: Executor<'c, Database = D>,
+{
+    let mut conn = pool.acquire().await?.detach();
+    let prepared = (&mut conn).prepare(text).await.map(drop);
+    conn.close().await?;
+    prepared
 }
 
 crate::statements! {
     PING = same { "SELECT 1" }
 }
 
-async fn open_postgres(connect: &PgConnectOptions, options: &DbOptions) -> Result<Db, sqlx::Error> {
+/// What the connections of the workers' hot path are told. The planner may not flip to a plan that scans when
+/// its statistics lag behind the churn of a queue table.
+pub const PINNED_SETTINGS: [(&str, &str); 5] = [
+    ("enable_seqscan", "off"),
+    ("enable_bitmapscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+    ("jit", "off"),
+];
+
+async fn open_postgres(connect: &PgConnectOptions, options: &DbOptions) -> Result<Pools, sqlx::Error> {
     let connect = connect.clone().application_name("trunkline");
-    let pinned = connect.clone().options([
-        ("enable_seqscan", "off"),
-        ("enable_bitmapscan", "off"),
-        ("enable_hashjoin", "off"),
-        ("enable_mergejoin", "off"),
-        ("jit", "off"),
-    ]);
+    let pinned = connect.clone().options(PINNED_SETTINGS);
     let pool = |size| PgPoolOptions::new().max_connections(size).acquire_timeout(options.acquire_timeout);
     let general = pool(options.connections).connect_with(connect).await?;
     let pinned = pool(options.worker_connections).connect_lazy_with(pinned);
-    Ok(Db(Pools::Postgres { general, pinned }))
+    Ok(Pools::Postgres { general, pinned })
 }
 
-async fn open_sqlite(path: &Path, options: &DbOptions) -> Result<Db, sqlx::Error> {
+async fn open_sqlite(path: &Path, options: &DbOptions) -> Result<Pools, sqlx::Error> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder)?;
     }
@@ -306,7 +312,7 @@ async fn open_sqlite(path: &Path, options: &DbOptions) -> Result<Db, sqlx::Error
         .connect_with(making)
         .await?;
     let readers = sqlite_readers(connect, options).await?;
-    Ok(Db(Pools::Sqlite { readers, writer }))
+    Ok(Pools::Sqlite { readers, writer })
 }
 
 fn sqlite_options(path: &Path, options: &DbOptions) -> SqliteConnectOptions {

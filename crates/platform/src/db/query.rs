@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{FromRow, PgConnection, Postgres, Sqlite, SqliteConnection};
+use tokio::time::timeout;
 
 use super::error::DbError;
 use super::open::Engine;
@@ -77,12 +78,12 @@ impl Query {
 
     /// All rows. The statement itself bounds how many (`LIMIT`).
     pub async fn all<T: Row>(self, session: &mut Session) -> Result<Vec<T>, DbError> {
-        let name = self.stmt.name;
-        match session.handle() {
-            Handle::Postgres(conn) => self.postgres_as::<T>()?.fetch_all(conn).await,
-            Handle::Sqlite(conn) => self.sqlite_as::<T>()?.fetch_all(conn).await,
-        }
-        .map_err(|source| DbError::of(name, source))
+        let (name, deadline) = (self.stmt.name, session.begins());
+        let outcome = match session.handle() {
+            Handle::Postgres(conn) => timeout(deadline, self.postgres_as::<T>()?.fetch_all(conn)).await,
+            Handle::Sqlite(conn) => timeout(deadline, self.sqlite_as::<T>()?.fetch_all(conn)).await,
+        };
+        session.ended(name, outcome)
     }
 
     /// The one row, or an error when there is none.
@@ -93,22 +94,22 @@ impl Query {
 
     /// The row, if there is one.
     pub async fn optional<T: Row>(self, session: &mut Session) -> Result<Option<T>, DbError> {
-        let name = self.stmt.name;
-        match session.handle() {
-            Handle::Postgres(conn) => self.postgres_as::<T>()?.fetch_optional(conn).await,
-            Handle::Sqlite(conn) => self.sqlite_as::<T>()?.fetch_optional(conn).await,
-        }
-        .map_err(|source| DbError::of(name, source))
+        let (name, deadline) = (self.stmt.name, session.begins());
+        let outcome = match session.handle() {
+            Handle::Postgres(conn) => timeout(deadline, self.postgres_as::<T>()?.fetch_optional(conn)).await,
+            Handle::Sqlite(conn) => timeout(deadline, self.sqlite_as::<T>()?.fetch_optional(conn)).await,
+        };
+        session.ended(name, outcome)
     }
 
     /// Runs the statement and tells how many rows it changed.
     pub async fn execute(self, session: &mut Session) -> Result<u64, DbError> {
-        let name = self.stmt.name;
-        match session.handle() {
-            Handle::Postgres(conn) => self.run_postgres(conn).await,
-            Handle::Sqlite(conn) => self.run_sqlite(conn).await,
-        }
-        .map_err(|source| DbError::of(name, source))
+        let (name, deadline) = (self.stmt.name, session.begins());
+        let outcome = match session.handle() {
+            Handle::Postgres(conn) => timeout(deadline, self.run_postgres(conn)).await,
+            Handle::Sqlite(conn) => timeout(deadline, self.run_sqlite(conn)).await,
+        };
+        session.ended(name, outcome)
     }
 
     async fn run_postgres(self, conn: &mut PgConnection) -> Result<u64, sqlx::Error> {

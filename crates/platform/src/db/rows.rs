@@ -1,6 +1,8 @@
 //! Many rows as one parameter: a JSON array that PostgreSQL reads with `json_to_recordset` and SQLite with
 //! `json_each`, so that a batch of any size is one prepared statement and one round trip.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 
@@ -23,6 +25,11 @@ impl From<Rows> for Arg {
     fn from(rows: Rows) -> Self {
         Self::Text(Some(rows.0))
     }
+}
+
+/// Text that both engines can hold: PostgreSQL takes no NUL character.
+pub fn sql_text(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') { Cow::Owned(text.replace('\0', "\u{fffd}")) } else { Cow::Borrowed(text) }
 }
 
 /// Writes a time as both engines read it back, letter for letter as sqlx stores one in SQLite, where times

@@ -1,22 +1,35 @@
 //! A connection in use, of either engine, with or without a transaction around it.
+//!
+//! Transactions are begun and ended here and not by the driver, which loses count of them when a `COMMIT` fails.
+//! A connection goes back to its pool only when it is known to be idle: one whose statement was cut off or ran
+//! out of time, or whose transaction was not committed, is closed instead.
+
+use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
-use sqlx::{PgConnection, Postgres, Sqlite, SqliteConnection, Transaction};
+use sqlx::{PgConnection, Postgres, Sqlite, SqliteConnection};
+use tokio::time::error::Elapsed;
+use tokio::time::timeout;
 
 use super::error::DbError;
 use super::open::Engine;
 
-/// A borrowed connection. One from [`Db::write`](super::Db::write) is a transaction: it rolls back when
-/// dropped without [`commit`](Session::commit).
+/// A borrowed connection. One from [`Db::write`](super::Db::write) is a transaction: it is undone when dropped
+/// without [`commit`](Session::commit).
 #[derive(Debug)]
-pub struct Session(Inner);
+pub struct Session {
+    conn: Conn,
+    /// How long one statement may take.
+    deadline: Duration,
+    in_transaction: bool,
+    /// A statement is on its way, or was when its future was dropped.
+    in_flight: bool,
+}
 
 #[derive(Debug)]
-pub(super) enum Inner {
+pub(super) enum Conn {
     Postgres(PoolConnection<Postgres>),
-    PostgresTx(Transaction<'static, Postgres>),
     Sqlite(PoolConnection<Sqlite>),
-    SqliteTx(Transaction<'static, Sqlite>),
 }
 
 pub(super) enum Handle<'s> {
@@ -25,33 +38,83 @@ pub(super) enum Handle<'s> {
 }
 
 impl Session {
-    pub(super) fn new(inner: Inner) -> Self {
-        Self(inner)
+    pub(super) fn new(conn: Conn, deadline: Duration) -> Self {
+        Self { conn, deadline, in_transaction: false, in_flight: false }
     }
 
     pub fn engine(&self) -> Engine {
-        match self.0 {
-            Inner::Postgres(_) | Inner::PostgresTx(_) => Engine::Postgres,
-            Inner::Sqlite(_) | Inner::SqliteTx(_) => Engine::Sqlite,
+        match self.conn {
+            Conn::Postgres(_) => Engine::Postgres,
+            Conn::Sqlite(_) => Engine::Sqlite,
         }
     }
 
     pub(super) fn handle(&mut self) -> Handle<'_> {
-        match &mut self.0 {
-            Inner::Postgres(conn) => Handle::Postgres(conn),
-            Inner::PostgresTx(tx) => Handle::Postgres(tx),
-            Inner::Sqlite(conn) => Handle::Sqlite(conn),
-            Inner::SqliteTx(tx) => Handle::Sqlite(tx),
+        match &mut self.conn {
+            Conn::Postgres(conn) => Handle::Postgres(conn),
+            Conn::Sqlite(conn) => Handle::Sqlite(conn),
         }
     }
 
+    /// A statement begins; returns how long it may take.
+    pub(super) fn begins(&mut self) -> Duration {
+        self.in_flight = true;
+        self.deadline
+    }
+
+    /// A statement ended, one way or the other.
+    pub(super) fn ended<T>(
+        &mut self,
+        during: &'static str,
+        outcome: Result<Result<T, sqlx::Error>, Elapsed>,
+    ) -> Result<T, DbError> {
+        let answered = outcome.map_err(|_| DbError::late(during))?;
+        self.in_flight = false;
+        answered.map_err(|source| DbError::of(during, source))
+    }
+
+    pub(super) async fn begin(mut self) -> Result<Self, DbError> {
+        // IMMEDIATE, because a transaction that reads and then writes fails at once when another committed
+        // in between.
+        let text = match self.engine() {
+            Engine::Postgres => "BEGIN",
+            Engine::Sqlite => "BEGIN IMMEDIATE",
+        };
+        self.in_transaction = true;
+        self.run_raw(text).await?;
+        Ok(self)
+    }
+
     /// Commits the transaction. On a session without one there is nothing to do.
-    pub async fn commit(self) -> Result<(), DbError> {
-        match self.0 {
-            Inner::PostgresTx(tx) => tx.commit().await,
-            Inner::SqliteTx(tx) => tx.commit().await,
-            Inner::Postgres(_) | Inner::Sqlite(_) => Ok(()),
+    pub async fn commit(mut self) -> Result<(), DbError> {
+        if self.in_transaction {
+            self.run_raw("COMMIT").await?;
+            self.in_transaction = false;
         }
-        .map_err(|source| DbError::of("COMMIT", source))
+        Ok(())
+    }
+
+    async fn run_raw(&mut self, text: &'static str) -> Result<(), DbError> {
+        let deadline = self.begins();
+        let outcome = match self.handle() {
+            Handle::Postgres(conn) => {
+                timeout(deadline, sqlx::raw_sql(text).execute(conn)).await.map(|r| r.map(drop))
+            }
+            Handle::Sqlite(conn) => {
+                timeout(deadline, sqlx::raw_sql(text).execute(conn)).await.map(|r| r.map(drop))
+            }
+        };
+        self.ended(text, outcome)
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if self.in_transaction || self.in_flight {
+            match &mut self.conn {
+                Conn::Postgres(conn) => conn.close_on_drop(),
+                Conn::Sqlite(conn) => conn.close_on_drop(),
+            }
+        }
     }
 }

@@ -155,11 +155,13 @@ struct Line {
     client: Client,
     connection: Option<MultiplexedConnection>,
     not_before: Option<Instant>,
+    /// Whether the last call failed: only changes are worth a line in the log.
+    away: bool,
 }
 
 impl Line {
     fn new(client: Client) -> Self {
-        Self { client, connection: None, not_before: None }
+        Self { client, connection: None, not_before: None, away: false }
     }
 
     async fn call<T: redis::FromRedisValue>(
@@ -205,6 +207,9 @@ impl Line {
         match answer {
             Ok(Ok(value)) => {
                 self.connection = Some(connection);
+                if std::mem::take(&mut self.away) {
+                    tracing::info!("Redis is back");
+                }
                 Ok(value)
             }
             Ok(Err(error)) => Err(self.cool_down(RedisRingError::Call(error))),
@@ -214,6 +219,12 @@ impl Line {
 
     fn cool_down(&mut self, error: RedisRingError) -> RedisRingError {
         self.not_before = Some(Instant::now() + COOL_DOWN);
+        if !std::mem::replace(&mut self.away, true) {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "Redis is away; tasks are found by looking at the table until it is back"
+            );
+        }
         error
     }
 }

@@ -1,10 +1,12 @@
 //! Putting tasks into the table, always inside the transaction of what caused them (R1).
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::{NewTask, TaskId, TaskTx};
-use crate::db::{DbError, Rows, sql_time};
+use crate::db::{DbError, Rows, sql_text, sql_time};
 use crate::job::Priority;
 use crate::ring::Bell;
 
@@ -59,10 +61,10 @@ struct Line<'t> {
     payload: &'t str,
     max_attempts: u16,
     run_at: String,
-    unique_key: Option<&'t str>,
-    correlation_id: Option<&'t str>,
-    trace_context: Option<&'t str>,
-    cause: &'t str,
+    unique_key: Option<Cow<'t, str>>,
+    correlation_id: Option<Cow<'t, str>>,
+    trace_context: Option<Cow<'t, str>>,
+    cause: Cow<'t, str>,
     created_at: &'t str,
 }
 
@@ -110,7 +112,9 @@ impl TaskTx {
         let mut rows = inserted.into_iter().peekable();
         let mut answers = Vec::with_capacity(tasks.len());
         for task in tasks {
-            let own = rows.next_if(|row| row.kind == task.kind && row.unique_key == task.unique_key);
+            let key = task.unique_key.as_deref().map(sql_text);
+            let own =
+                rows.next_if(|row| row.kind == task.kind && row.unique_key.as_deref() == key.as_deref());
             answers.push(match own {
                 Some(row) => Enqueued::New(row.id),
                 None => self.existing_or_new(task).await?,
@@ -123,7 +127,7 @@ impl TaskTx {
     /// and the insert is made again.
     async fn existing_or_new(&mut self, task: &NewTask) -> Result<Enqueued, DbError> {
         loop {
-            let query = FIND_UNIQUE.bind(task.kind).bind(task.unique_key.as_deref());
+            let query = FIND_UNIQUE.bind(task.kind).bind(task.unique_key.as_deref().map(sql_text).as_deref());
             if let Some(found) = query.optional::<Found>(&mut self.session).await? {
                 return Ok(Enqueued::Existing(found.id));
             }
@@ -145,10 +149,10 @@ impl<'t> Line<'t> {
             payload: &task.payload,
             max_attempts: task.max_attempts,
             run_at: sql_time(task.run_at.unwrap_or(now)),
-            unique_key: task.unique_key.as_deref(),
-            correlation_id: task.correlation_id.as_deref(),
-            trace_context: task.trace_context.as_deref(),
-            cause: &task.cause,
+            unique_key: task.unique_key.as_deref().map(sql_text),
+            correlation_id: task.correlation_id.as_deref().map(sql_text),
+            trace_context: task.trace_context.as_deref().map(sql_text),
+            cause: sql_text(&task.cause),
             created_at,
         }
     }

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::{NewTask, TaskId, TaskState, TaskTx, Tasks};
+use super::{NewTask, TaskId, TaskState, TaskTx, Tasks, WorkerId};
 use crate::db::{DbError, Rows, sql_time};
 use crate::job::Priority;
 use crate::ring::Bell;
@@ -65,6 +65,23 @@ pub struct Finish {
     pub started_at: DateTime<Utc>,
     pub duration_ms: i64,
     pub follow_ups: Vec<NewTask>,
+}
+
+impl Finish {
+    /// A claim that never became an attempt.
+    pub(crate) fn give_back(id: TaskId, attempt: i32, worker: &WorkerId, now: DateTime<Utc>) -> Self {
+        Self {
+            id,
+            attempt,
+            verdict: Verdict::GiveBack,
+            error: None,
+            label: "given_back",
+            worker: worker.as_str().to_owned(),
+            started_at: now,
+            duration_ms: 0,
+            follow_ups: Vec::new(),
+        }
+    }
 }
 
 /// What became of a batch of [`Finish`]es.
@@ -142,10 +159,12 @@ impl TaskTx {
         Ok(Finished { written, lost })
     }
 
-    /// Every attempt that did not succeed leaves a row; success leaves none.
+    /// Every attempt that failed leaves a row; success and putting off leave none.
     async fn record_attempts<'f>(&mut self, batch: impl Iterator<Item = &'f Finish>) -> Result<(), DbError> {
         let lines: Vec<AttemptLine<'_>> = batch
-            .filter(|finish| !matches!(finish.verdict, Verdict::Done | Verdict::GiveBack))
+            .filter(|finish| {
+                !matches!(finish.verdict, Verdict::Done | Verdict::Snooze { .. } | Verdict::GiveBack)
+            })
             .map(AttemptLine::of)
             .collect();
         if lines.is_empty() {

@@ -22,7 +22,7 @@ crate::statements! {
     }
     LIST_ATTEMPTS = same {
         "SELECT attempt, worker, started_at, duration_ms, verdict, error
-         FROM task_attempts WHERE task_id = $1 ORDER BY attempt LIMIT 1000"
+         FROM task_attempts WHERE task_id = $1 ORDER BY attempt DESC LIMIT 1000"
     }
     COUNT_BY_KIND = same {
         "SELECT kind, state, COUNT(*) AS count FROM tasks GROUP BY kind, state ORDER BY kind, state LIMIT 10000"
@@ -132,9 +132,11 @@ impl Tasks {
         SHOW_TASK.bind(id.0).optional(&mut self.db.read().await?).await
     }
 
-    /// The attempts of a task that did not succeed, in order.
+    /// The attempts of a task that failed, in order; the newest thousand.
     pub async fn attempts(&self, id: TaskId) -> Result<Vec<AttemptRow>, DbError> {
-        LIST_ATTEMPTS.bind(id.0).all(&mut self.db.read().await?).await
+        let mut attempts: Vec<AttemptRow> = LIST_ATTEMPTS.bind(id.0).all(&mut self.db.read().await?).await?;
+        attempts.reverse();
+        Ok(attempts)
     }
 
     /// Counts every task in the table, finished ones included.

@@ -30,23 +30,26 @@ crate::statements! {
     LIST_WORKERS = same {
         "SELECT id, host, pid, queues, started_at, lease_until FROM workers ORDER BY started_at LIMIT 1000"
     }
-    /// Puts back the tasks of workers that are gone, or ends those that used up their tries or keep killing
-    /// workers. The outer conditions repeat the inner ones because PostgreSQL checks only them again when
-    /// another process has just changed the row.
-    TAKE_OVER = same {
+    /// Running tasks whose worker is gone. Looked for outside any transaction: it reads all unfinished tasks.
+    FIND_LOST = same {
+        "SELECT id FROM tasks
+         WHERE finished_at IS NULL AND state || '' = 'running'
+           AND NOT EXISTS (SELECT 1 FROM workers WHERE workers.id = tasks.worker)
+         LIMIT $1"
+    }
+    /// Puts them back, or ends those that used up their tries or keep killing workers. The conditions are
+    /// repeated: another process may have been quicker.
+    TAKE_OVER = parts {
         "UPDATE tasks SET
              crashes = crashes + 1,
-             state = CASE WHEN crashes + 1 >= $2 OR attempt - refunds >= max_attempts THEN 'dead' ELSE 'pending' END,
-             finished_at = CASE WHEN crashes + 1 >= $2 OR attempt - refunds >= max_attempts THEN $1 ELSE finished_at END,
-             died_at = CASE WHEN crashes + 1 >= $2 OR attempt - refunds >= max_attempts THEN $1 ELSE finished_at END,
-             last_error = CASE WHEN crashes + 1 >= $2 THEN 'its worker died ' || (crashes + 1) || ' times'
+             state = CASE WHEN crashes + 1 >= $3 OR attempt - refunds >= max_attempts THEN 'dead' ELSE 'pending' END,
+             finished_at = CASE WHEN crashes + 1 >= $3 OR attempt - refunds >= max_attempts THEN $2 ELSE finished_at END,
+             died_at = CASE WHEN crashes + 1 >= $3 OR attempt - refunds >= max_attempts THEN $2 ELSE died_at END,
+             last_error = CASE WHEN crashes + 1 >= $3 THEN 'its worker died ' || (crashes + 1) || ' times'
                                ELSE 'its worker died' END
-         WHERE id IN (SELECT id FROM tasks AS lost
-                      WHERE finished_at IS NULL AND state || '' = 'running'
-                        AND NOT EXISTS (SELECT 1 FROM workers WHERE workers.id = lost.worker)
-                      LIMIT $3)
-           AND state || '' = 'running' AND NOT EXISTS (SELECT 1 FROM workers WHERE workers.id = tasks.worker)
-         RETURNING id, queue, priority, state"
+         WHERE id IN " (any "$1") " AND state || '' = 'running'
+           AND NOT EXISTS (SELECT 1 FROM workers WHERE workers.id = tasks.worker)
+         RETURNING id, kind, queue, priority, state"
     }
     INSERT_LOST_ATTEMPTS = parts {
         "INSERT INTO task_attempts (task_id, attempt, worker, started_at, duration_ms, verdict, error)
@@ -85,17 +88,23 @@ pub struct WorkerRow {
 }
 
 /// What a take-over found.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct TakenOver {
     /// Tasks put back.
     pub requeued: u64,
-    /// Tasks that became dead letters.
-    pub dead: u64,
+    /// Tasks that became dead letters, with their kinds.
+    pub dead: Vec<(TaskId, String)>,
+}
+
+#[derive(sqlx::FromRow)]
+struct Lost {
+    id: TaskId,
 }
 
 #[derive(sqlx::FromRow)]
 struct Taken {
     id: TaskId,
+    kind: String,
     queue: String,
     priority: i32,
     #[sqlx(try_from = "String")]
@@ -131,7 +140,7 @@ impl Tasks {
     pub async fn heartbeat(&self, worker: &WorkerId, lease: TimeDelta) -> Result<bool, DbError> {
         let until = self.clock.now() + lease;
         let query = HEARTBEAT.bind(worker.as_str()).bind(until);
-        Ok(query.execute(&mut self.db.write_one().await?).await? == 1)
+        Ok(query.execute(&mut self.db.write_one_pinned().await?).await? == 1)
     }
 
     /// Says good-bye. Call it when nothing is held any more.
@@ -157,12 +166,14 @@ impl Tasks {
     }
 
     async fn take_over_some(&self, total: &mut TakenOver) -> Result<bool, DbError> {
-        let mut tx = self.begin().await?;
-        let query = TAKE_OVER.bind(self.clock.now()).bind(MAX_CRASHES).bind(TAKE_OVER_BATCH);
-        let taken: Vec<Taken> = query.all(&mut tx.session).await?;
-        if taken.is_empty() {
+        let lost: Vec<Lost> = FIND_LOST.bind(TAKE_OVER_BATCH).all(&mut self.db.read_pinned().await?).await?;
+        if lost.is_empty() {
             return Ok(false);
         }
+        let lost: Vec<i64> = lost.into_iter().map(|task| task.id.0).collect();
+        let mut tx = self.begin_pinned().await?;
+        let query = TAKE_OVER.bind(lost).bind(self.clock.now()).bind(MAX_CRASHES);
+        let taken: Vec<Taken> = query.all(&mut tx.session).await?;
         let ids: Vec<i64> = taken.iter().map(|task| task.id.0).collect();
         INSERT_LOST_ATTEMPTS.bind(ids).execute(&mut tx.session).await?;
         for task in taken {
@@ -171,7 +182,7 @@ impl Tasks {
                 let priority = Priority::from_level(task.priority);
                 tx.bells.push(Bell { queue: task.queue, priority, id: task.id });
             } else {
-                total.dead += 1;
+                total.dead.push((task.id, task.kind));
             }
         }
         tx.commit().await?;
@@ -179,7 +190,7 @@ impl Tasks {
     }
 
     pub(crate) async fn held_by(&self, worker: &WorkerId) -> Result<Vec<HeldRow>, DbError> {
-        HELD_BY.bind(worker.as_str()).all(&mut self.db.read().await?).await
+        HELD_BY.bind(worker.as_str()).all(&mut self.db.read_pinned().await?).await
     }
 
     /// The workers the table knows, the oldest first.

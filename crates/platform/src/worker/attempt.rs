@@ -11,15 +11,19 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use crate::chain;
 use crate::clock::Clock;
 use crate::job::{AnyJob, Context, Failure, FailureKind, Registry, TaskMeta};
 use crate::metrics::Metrics;
 use crate::task::{ClaimedRow, Finish, NewTask, Verdict, WorkerId};
 
-/// How long a task of an unknown kind waits for a release that knows it.
+/// How long a task of an unknown kind first waits for a release that knows it; it waits longer each time, up to
+/// twenty times as long.
 const UNKNOWN_KIND_WAIT: TimeDelta = TimeDelta::seconds(30);
+/// The longest a task can be put off. Beyond it lie dates that a database cannot hold.
+const LONGEST_WAIT: TimeDelta = TimeDelta::days(3_650);
 /// How long a job that is told to stop may take to do so before it is dropped where it stands.
-const HEED_WITHIN: Duration = Duration::from_secs(1);
+pub(super) const HEED_WITHIN: Duration = Duration::from_secs(1);
 /// The most of an error's text that is kept.
 const MAX_ERROR_CHARS: usize = 4_000;
 
@@ -43,12 +47,15 @@ impl Claimed {
         Self { row, worker, cancelled, claimed_at, finishes: Some(finishes) }
     }
 
-    /// Runs the job and sends its verdict to the collector, waiting for room there.
+    /// Runs the job and sends its verdict to the collector, waiting for room there. Cut off while it waits, the
+    /// task is given back.
     pub(super) async fn work<S: Send + Sync + 'static>(mut self, runner: &Runner<S>) {
         let finish = runner.attempt(&self.row, &self.worker, self.cancelled.clone()).await;
-        if let Some(finishes) = self.finishes.take() {
-            // The collector outlives every attempt; should it be gone, the lease expires.
-            let _ = finishes.send(finish).await;
+        let Some(finishes) = self.finishes.clone() else { return };
+        // The collector outlives every attempt; should it be gone, the lease expires.
+        if let Ok(room) = finishes.reserve().await {
+            self.finishes = None;
+            room.send(finish);
         }
     }
 }
@@ -56,17 +63,7 @@ impl Claimed {
 impl Drop for Claimed {
     fn drop(&mut self) {
         let Some(finishes) = self.finishes.take() else { return };
-        let finish = Finish {
-            id: self.row.id,
-            attempt: self.row.attempt,
-            verdict: Verdict::GiveBack,
-            error: None,
-            label: "given_back",
-            worker: self.worker.as_str().to_owned(),
-            started_at: self.claimed_at,
-            duration_ms: 0,
-            follow_ups: Vec::new(),
-        };
+        let finish = Finish::give_back(self.row.id, self.row.attempt, &self.worker, self.claimed_at);
         if let Err(mpsc::error::TrySendError::Full(finish)) = finishes.try_send(finish)
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
@@ -108,7 +105,7 @@ impl<S: Send + Sync + 'static> Runner<S> {
             "task",
             task.id = row.id.0,
             task.kind = row.kind,
-            task.attempt = row.tries(),
+            task.try = row.tries(),
             correlation_id
         );
         let started_at = self.clock.now();
@@ -116,11 +113,16 @@ impl<S: Send + Sync + 'static> Runner<S> {
             self.metrics.pickup_seconds.observe(waited.as_secs_f64());
         }
         let started = std::time::Instant::now();
-        let end = self.run(row, correlation_id, cancelled).instrument(span.clone()).await;
+        let judged = async { self.judge(row, self.run(row, correlation_id, cancelled).await) };
+        // The net is around the verdict as well: an error that panics when it is told is still a failure.
+        let judged = AssertUnwindSafe(judged).catch_unwind().instrument(span).await;
+        let (verdict, label, error, follow_ups) = judged.unwrap_or_else(|panic| {
+            let verdict =
+                if row.is_last_try() { Verdict::Dead } else { self.retry(row, self.clock.now(), None) };
+            (verdict, "panicked", Some(format!("panicked: {}", panic_text(panic.as_ref()))), Vec::new())
+        });
         let ran = started.elapsed();
         self.metrics.run_seconds.with_label_values(&[&row.kind]).observe(ran.as_secs_f64());
-
-        let (verdict, label, error, follow_ups) = span.in_scope(|| self.judge(row, end));
         self.metrics.finished.with_label_values(&[row.kind.as_str(), label]).inc();
         Finish {
             id: row.id,
@@ -136,6 +138,9 @@ impl<S: Send + Sync + 'static> Runner<S> {
     }
 
     async fn run(&self, row: &ClaimedRow, correlation_id: String, cancelled: CancellationToken) -> End {
+        if cancelled.is_cancelled() {
+            return End::CutShort;
+        }
         let Some(job) = self.registry.get(&row.kind) else { return End::UnknownKind };
         let Ok(version) = u16::try_from(row.version) else { return End::UnknownKind };
         if version > job.version {
@@ -164,7 +169,11 @@ impl<S: Send + Sync + 'static> Runner<S> {
             () = cut_short => return End::CutShort,
         };
         match ended {
-            Err(_) => End::TimedOut(job.timeout),
+            Err(_) => {
+                // What the job set going beside itself must not run on beside the next try.
+                stop.cancel();
+                End::TimedOut(job.timeout)
+            }
             Ok(Err(panic)) => End::Panicked(panic_text(panic.as_ref())),
             Ok(Ok(Ok(done))) => End::Done(done.follow_ups),
             Ok(Ok(Err(failure))) => End::Failed(failure),
@@ -182,7 +191,8 @@ impl<S: Send + Sync + 'static> Runner<S> {
             End::UnknownKind => {
                 let error =
                     "this release does not know the job or its payload version; waiting for one that does";
-                (Verdict::Snooze { at: now + UNKNOWN_KIND_WAIT }, "unknown_kind", error.to_owned())
+                let wait = UNKNOWN_KIND_WAIT * (1 + row.refunds).clamp(1, 20);
+                (Verdict::Snooze { at: now + wait }, "unknown_kind", error.to_owned())
             }
             End::TimedOut(limit) => {
                 (self.retry(row, now, None), "timed_out", format!("did not end within {limit:?}"))
@@ -192,11 +202,13 @@ impl<S: Send + Sync + 'static> Runner<S> {
                 let (verdict, label) = match kind {
                     FailureKind::Retry => (self.retry(row, now, None), "failed"),
                     FailureKind::RetryAfter(wait) => (self.retry(row, now, Some(wait)), "failed"),
-                    FailureKind::Snooze(at) => (Verdict::Snooze { at }, "snoozed"),
+                    FailureKind::Snooze(at) => {
+                        (Verdict::Snooze { at: at.min(now + LONGEST_WAIT) }, "snoozed")
+                    }
                     FailureKind::Permanent => (Verdict::Dead, "permanent"),
                     FailureKind::Discard => (Verdict::Discarded, "discarded"),
                 };
-                (verdict, label, format!("{error:#}"))
+                (verdict, label, chain(error.as_ref()))
             }
         };
         if matches!(verdict, Verdict::Retry { .. }) && row.is_last_try() {
@@ -204,7 +216,10 @@ impl<S: Send + Sync + 'static> Runner<S> {
         }
         let error: String = error.chars().take(MAX_ERROR_CHARS).map(without_nul).collect();
         match &verdict {
-            Verdict::Dead => tracing::error!(verdict = label, error, "the task is a dead letter"),
+            Verdict::Dead => {
+                self.metrics.dead.with_label_values(&[row.kind.as_str()]).inc();
+                tracing::error!(verdict = label, error, "the task is a dead letter");
+            }
             Verdict::Retry { at } => {
                 tracing::warn!(verdict = label, error, retry_at = %at, "the attempt failed")
             }
@@ -218,7 +233,7 @@ impl<S: Send + Sync + 'static> Runner<S> {
             job.retry.delay(row.tries(), self.attempt_seed(row))
         });
         let wait = backoff.max(at_least.unwrap_or_default());
-        Verdict::Retry { at: now + TimeDelta::from_std(wait).unwrap_or(TimeDelta::days(1)) }
+        Verdict::Retry { at: now + TimeDelta::from_std(wait).unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT) }
     }
 
     fn attempt_seed(&self, row: &ClaimedRow) -> u64 {

@@ -15,7 +15,7 @@ use crate::db::DbError;
 use crate::job::Queue;
 use crate::metrics::Metrics;
 use crate::ring::Listener;
-use crate::task::{ClaimedRow, Finish, Tasks};
+use crate::task::{Finish, Tasks};
 
 /// The most tasks of one claim, and of the channel between fetching and running.
 pub(super) const MAX_WINDOW: usize = 1_000;
@@ -44,7 +44,6 @@ pub(super) struct Fetcher {
 /// How many tasks may be claimed and not begun: few when jobs are slow, many when they are fast.
 struct Window {
     size: usize,
-    least: usize,
     filled_at: Instant,
 }
 
@@ -85,7 +84,16 @@ impl Fetcher {
         }
         // Half of it must be worked off before the next claim, so that claims stay large.
         let free = MAX_WINDOW - window.size / 2;
-        drop(self.claimed.reserve_many(free).await.ok()?);
+        loop {
+            tokio::select! {
+                room = self.claimed.reserve_many(free) => {
+                    drop(room.ok()?);
+                    break;
+                }
+                // More work than can be begun is a sign of life.
+                () = sleep(self.poll_interval) => self.pulse.beat(self.tasks.clock().now()),
+            }
+        }
         let waiting = MAX_WINDOW - self.claimed.capacity();
         window.worked_off(waiting);
         Some(window.size.saturating_sub(waiting).clamp(1, CLAIM_BATCH))
@@ -110,13 +118,12 @@ impl Fetcher {
     }
 
     async fn claim(&self, claim: Claim) -> Result<usize, DbError> {
-        let guard = self.hands.claiming().await;
+        let claiming = self.hands.claiming().await;
         let worker = self.lease.worker();
         let rows = match claim {
-            Claim::Due(limit) => self.tasks.claim_due(&worker, self.queue, limit).await,
-            Claim::Ids(ids) => self.tasks.claim(&worker, self.queue, ids).await,
+            Claim::Due(limit) => self.tasks.claim_due(&worker, self.queue, limit).await?,
+            Claim::Ids(ids) => self.tasks.claim(&worker, self.queue, ids).await?,
         };
-        let rows: Vec<ClaimedRow> = rows.inspect_err(|_| self.hands.doubt())?;
         let now = self.tasks.clock().now();
         let claimed: Vec<Claimed> = rows
             .into_iter()
@@ -125,7 +132,7 @@ impl Fetcher {
                 Claimed::new(row, worker.clone(), cancelled, now, self.finishes.clone())
             })
             .collect();
-        drop(guard);
+        claiming.clear();
         let count = claimed.len();
         if count > 0 {
             self.metrics.claim_size.observe(count as f64);
@@ -146,8 +153,7 @@ enum Claim {
 
 impl Window {
     fn new(concurrency: usize) -> Self {
-        let least = concurrency.clamp(1, MAX_WINDOW);
-        Self { size: least, least, filled_at: Instant::now() }
+        Self { size: concurrency.clamp(1, MAX_WINDOW), filled_at: Instant::now() }
     }
 
     fn worked_off(&mut self, waiting: usize) {
@@ -156,7 +162,7 @@ impl Window {
         if waiting <= self.size / 2 && took < FAST {
             self.size = (self.size * 2).min(MAX_WINDOW);
         } else if took > SLOW {
-            self.size = (self.size / 2).max(self.least);
+            self.size = (self.size / 2).max(1);
         }
     }
 }

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio_util::sync::CancellationToken;
 
+use crate::db::DbError;
 use crate::metrics::Metrics;
-use crate::task::{ClaimedRow, TaskId, WorkerId};
+use crate::task::{ClaimedRow, Finish, TaskId, Tasks, WorkerId};
 
 #[derive(Clone, Debug)]
 pub(super) struct Hands {
@@ -27,8 +28,34 @@ struct Shared {
 struct Held {
     worker: Option<WorkerId>,
     tasks: HashMap<(TaskId, i32), CancellationToken>,
-    /// A claim failed after the database may have carried it out.
-    in_doubt: bool,
+    /// Looks at the table still to be made, because a claim was cut off after the database may have carried it
+    /// out.
+    doubts: u8,
+}
+
+/// How often the table is looked at after a claim in doubt: the database may carry it out after the first look.
+const LOOKS: u8 = 3;
+
+/// A claim on its way. Dropped before it is cleared, it leaves a doubt.
+pub(super) struct Claiming<'h> {
+    hands: &'h Hands,
+    _guard: RwLockReadGuard<'h, ()>,
+    cleared: bool,
+}
+
+impl Claiming<'_> {
+    /// The claim was answered and what it took is in hand.
+    pub(super) fn clear(mut self) {
+        self.cleared = true;
+    }
+}
+
+impl Drop for Claiming<'_> {
+    fn drop(&mut self) {
+        if !self.cleared {
+            self.hands.held().doubts = LOOKS;
+        }
+    }
 }
 
 impl Hands {
@@ -41,8 +68,9 @@ impl Hands {
         self.shared.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) async fn claiming(&self) -> RwLockReadGuard<'_, ()> {
-        self.shared.claiming.read().await
+    pub(super) async fn claiming(&self) -> Claiming<'_> {
+        let guard = self.shared.claiming.read().await;
+        Claiming { hands: self, _guard: guard, cleared: false }
     }
 
     pub(super) async fn no_claims(&self) -> RwLockWriteGuard<'_, ()> {
@@ -74,6 +102,12 @@ impl Hands {
         self.shared.metrics.held.set(i64::try_from(held.tasks.len()).unwrap_or(i64::MAX));
     }
 
+    /// Lets go of tasks whose verdicts were lost on the way; what the table still says of them is settled later.
+    pub(super) fn disown(&self, tasks: impl Iterator<Item = (TaskId, i32)>) {
+        self.release(tasks);
+        self.held().doubts = LOOKS;
+    }
+
     pub(super) fn has(&self, id: TaskId, attempt: i32) -> bool {
         self.held().tasks.contains_key(&(id, attempt))
     }
@@ -89,11 +123,25 @@ impl Hands {
         }
     }
 
-    pub(super) fn doubt(&self) {
-        self.held().in_doubt = true;
+    pub(super) fn in_doubt(&self) -> bool {
+        self.held().doubts > 0
     }
 
-    pub(super) fn take_doubt(&self) -> bool {
-        std::mem::take(&mut self.held().in_doubt)
+    /// Gives back the tasks that the table says this worker runs and that never reached it.
+    pub(super) async fn settle_doubt(&self, tasks: &Tasks, worker: &WorkerId) -> Result<(), DbError> {
+        let _no_claims = self.no_claims().await;
+        let now = tasks.clock().now();
+        let held = tasks.held_by(worker).await?;
+        let unheld: Vec<Finish> = held
+            .into_iter()
+            .filter(|row| !self.has(row.id, row.attempt))
+            .map(|row| Finish::give_back(row.id, row.attempt, worker, now))
+            .collect();
+        for batch in unheld.chunks(500) {
+            tasks.finish(batch).await?;
+        }
+        let mut held = self.held();
+        held.doubts = held.doubts.saturating_sub(1);
+        Ok(())
     }
 }

@@ -1,9 +1,12 @@
 //! The isolation lane: tasks that were in the hands of two workers when they died run here one after the
-//! other, each claimed only when it begins. A third death is its own, and makes it a dead letter.
+//! other, one at a time in the whole process, each claimed only when it begins. A third death is its own, and
+//! makes it a dead letter.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -16,7 +19,7 @@ use crate::job::Queue;
 use crate::task::{Finish, Tasks};
 
 pub(super) struct IsolationLane<S> {
-    pub(super) queue: Queue,
+    pub(super) queues: Vec<Queue>,
     pub(super) every: Duration,
     pub(super) tasks: Tasks,
     pub(super) lease: Lease,
@@ -31,26 +34,34 @@ impl<S: Send + Sync + 'static> IsolationLane<S> {
         // Processes that die young die of something else: no suspect is tried by one that has just begun.
         self.pause(&stop).await;
         while !stop.is_cancelled() {
-            match self.claim().await {
-                Ok(Some(suspect)) => {
-                    tracing::warn!(
-                        task.id = suspect.row.id.0,
-                        task.kind = suspect.row.kind,
-                        "running a task alone: two workers died with it in hand"
-                    );
-                    suspect.work(&self.runner).await;
-                    continue;
-                }
-                Ok(None) => {}
-                Err(error) => {
+            match AssertUnwindSafe(self.round(&stop)).catch_unwind().await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
                         "the isolation lane could not claim"
                     );
                 }
+                Err(_) => tracing::error!("the isolation lane panicked; it goes on"),
             }
             self.pause(&stop).await;
         }
+    }
+
+    async fn round(&self, stop: &CancellationToken) -> Result<(), DbError> {
+        for &queue in &self.queues {
+            while !stop.is_cancelled()
+                && let Some(suspect) = self.claim(queue).await?
+            {
+                tracing::warn!(
+                    task.id = suspect.row.id.0,
+                    task.kind = suspect.row.kind,
+                    "running a task alone: two workers died with it in hand"
+                );
+                suspect.work(&self.runner).await;
+            }
+        }
+        Ok(())
     }
 
     async fn pause(&self, stop: &CancellationToken) {
@@ -60,13 +71,15 @@ impl<S: Send + Sync + 'static> IsolationLane<S> {
         }
     }
 
-    async fn claim(&self) -> Result<Option<Claimed>, DbError> {
-        let _claiming = self.hands.claiming().await;
+    async fn claim(&self, queue: Queue) -> Result<Option<Claimed>, DbError> {
+        let claiming = self.hands.claiming().await;
         let worker = self.lease.worker();
-        let row = self.tasks.claim_suspect(&worker, self.queue).await.inspect_err(|_| self.hands.doubt())?;
-        Ok(row.map(|row| {
+        let row = self.tasks.claim_suspect(&worker, queue).await?;
+        let claimed = row.map(|row| {
             let cancelled = self.hands.take(&row);
             Claimed::new(row, worker, cancelled, self.tasks.clock().now(), self.finishes.clone())
-        }))
+        });
+        claiming.clear();
+        Ok(claimed)
     }
 }

@@ -1,20 +1,19 @@
 //! Keeps the lease: renews it, takes over what dead workers left, and finds tasks that the table says are
 //! ours but that never reached us.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use tokio::sync::mpsc;
+use futures_util::FutureExt;
 use tokio::time::Instant;
 
 use super::hands::Hands;
 use crate::db::DbError;
 use crate::metrics::Metrics;
-use crate::task::{Finish, TakenOver, Tasks, Verdict, WorkerId};
-
-/// How often running tasks without a worker are looked for when no lease has run out.
-const SWEEP_EVERY: Duration = Duration::from_secs(60);
+use crate::task::{Tasks, WorkerId};
+use crate::worker::LeaseWatch;
 
 /// This process's lease and the id it runs under at the moment.
 #[derive(Clone, Debug)]
@@ -57,7 +56,6 @@ pub(super) struct Keeper {
     pub(super) hands: Hands,
     pub(super) every: Duration,
     pub(super) metrics: Metrics,
-    pub(super) finishes: mpsc::Sender<Finish>,
 }
 
 impl Keeper {
@@ -66,43 +64,43 @@ impl Keeper {
         self.hands.set_worker(self.lease.worker());
         let mut rounds = tokio::time::interval(self.every.max(Duration::from_millis(10)));
         rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut sweep_at = Instant::now();
+        let mut watch = LeaseWatch::new(self.tasks.clone(), self.metrics.clone(), self.lease.length);
+        let length = self.lease.length.to_std().unwrap_or_default();
+        let mut good_until = Instant::now() + length;
         loop {
             rounds.tick().await;
-            if let Err(error) = self.round(&mut sweep_at).await {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "the lease could not be looked after"
-                );
+            let asked_at = Instant::now();
+            match AssertUnwindSafe(self.round(&mut watch)).catch_unwind().await {
+                Ok(Ok(())) => good_until = asked_at + length,
+                Ok(Err(error)) => {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "the lease could not be looked after"
+                    );
+                    if Instant::now() >= good_until {
+                        // Others may have taken over by now.
+                        self.hands.cancel_all();
+                    }
+                }
+                Err(_) => tracing::error!("the keeper of the lease panicked; it goes on"),
             }
         }
     }
 
-    async fn round(&self, sweep_at: &mut Instant) -> Result<(), DbError> {
+    async fn round(&self, watch: &mut LeaseWatch) -> Result<(), DbError> {
         let worker = self.lease.worker();
         if !self.tasks.heartbeat(&worker, self.lease.length).await? {
             self.lost(&worker).await?;
         }
-        if self.tasks.expire_leases().await? > 0 {
-            *sweep_at = Instant::now();
+        // What follows can wait; the lease cannot.
+        if let Err(error) = watch.look().await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "other workers' leases could not be looked at"
+            );
         }
-        if Instant::now() >= *sweep_at {
-            let taken = self.tasks.take_over().await?;
-            *sweep_at = Instant::now() + SWEEP_EVERY;
-            self.metrics.taken_over.inc_by(taken.requeued + taken.dead);
-            if taken != TakenOver::default() {
-                tracing::warn!(
-                    requeued = taken.requeued,
-                    dead = taken.dead,
-                    "took over the tasks of dead workers"
-                );
-            }
-        }
-        if self.hands.take_doubt()
-            && let Err(error) = self.give_back_unheld().await
-        {
-            self.hands.doubt();
-            return Err(error);
+        if self.hands.in_doubt() {
+            self.hands.settle_doubt(&self.tasks, &self.lease.worker()).await?;
         }
         Ok(())
     }
@@ -114,33 +112,12 @@ impl Keeper {
             held = self.hands.len(),
             "the lease is lost: cancelling what runs"
         );
+        self.hands.cancel_all();
         let _no_claims = self.hands.no_claims().await;
+        // What was claimed while the last claim was waited for.
         self.hands.cancel_all();
         self.lease.take_anew(&self.tasks).await?;
         self.hands.set_worker(self.lease.worker());
-        Ok(())
-    }
-
-    /// A claim whose answer was lost leaves tasks running in nobody's hands: gives them back.
-    async fn give_back_unheld(&self) -> Result<(), DbError> {
-        let _no_claims = self.hands.no_claims().await;
-        let worker = self.lease.worker();
-        let held = self.tasks.held_by(&worker).await?;
-        for row in held.into_iter().filter(|row| !self.hands.has(row.id, row.attempt)) {
-            let finish = Finish {
-                id: row.id,
-                attempt: row.attempt,
-                verdict: Verdict::GiveBack,
-                error: None,
-                label: "given_back",
-                worker: worker.as_str().to_owned(),
-                started_at: self.tasks.clock().now(),
-                duration_ms: 0,
-                follow_ups: Vec::new(),
-            };
-            // The collector lives as long as the keeper.
-            let _ = self.finishes.send(finish).await;
-        }
         Ok(())
     }
 }

@@ -19,6 +19,7 @@ mod hands;
 mod isolation;
 mod keeper;
 mod pool;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,7 +27,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
+use tokio::time::timeout;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::db::DbError;
 use crate::job::{Queue, Registry};
@@ -37,6 +40,7 @@ pub(crate) use attempt::Runner;
 use collector::Collector;
 use hands::Hands;
 pub use pool::Pulse;
+pub use watch::LeaseWatch;
 
 /// How workers behave.
 #[derive(Clone, Debug)]
@@ -77,28 +81,33 @@ impl WorkerConfig {
     }
 }
 
-/// The workers of this process.
+/// The workers of this process. Dropped without [`stop`](Workers::stop), they end as if the process had died.
 #[derive(Debug)]
 pub struct Workers {
-    stop: CancellationToken,
+    stop: DropGuard,
     hands: Hands,
     grace: Duration,
     pools: JoinSet<()>,
-    keeper: tokio::task::JoinHandle<()>,
+    keeper: AbortOnDropHandle<()>,
     collector: Collector,
     tasks: Tasks,
-    pulses: BTreeMap<Queue, Pulse>,
+    readiness: Readiness,
 }
 
 /// Whether the workers get their work, for a readiness probe. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Readiness {
     pulses: BTreeMap<Queue, Pulse>,
+    patience: TimeDelta,
 }
 
+/// The least time without a look at the table after which a pool counts as silent.
+const PATIENCE: TimeDelta = TimeDelta::seconds(15);
+
 impl Readiness {
-    /// The queues whose workers have not looked at the table since `since`.
-    pub fn silent_since(&self, since: DateTime<Utc>) -> Vec<Queue> {
+    /// The queues whose workers have not looked at the table for too long.
+    pub fn silent(&self, now: DateTime<Utc>) -> Vec<Queue> {
+        let since = now - self.patience;
         self.pulses.iter().filter(|(_, pulse)| pulse.last() < since).map(|(queue, _)| *queue).collect()
     }
 }
@@ -120,6 +129,7 @@ impl Workers {
         let hands = Hands::new(metrics.clone());
         let names: Vec<&str> = queues.iter().map(|queue| queue.name()).collect();
         let lease = keeper::Lease::take(&tasks, &names.join(","), config.lease_delta()).await?;
+        hands.set_worker(lease.worker());
         let collector = Collector::start(tasks.clone(), hands.clone(), metrics.clone());
         let runner = Arc::new(Runner {
             registry,
@@ -128,10 +138,10 @@ impl Workers {
             seed: config.seed,
             metrics: metrics.clone(),
         });
-
         for job in runner.registry.jobs() {
             metrics.prepare(job.name);
         }
+
         let mut pools = JoinSet::new();
         let mut pulses = BTreeMap::new();
         for &queue in queues {
@@ -151,57 +161,78 @@ impl Workers {
                 stop: stop.clone(),
             };
             pools.spawn(pool.supervise());
-            let lane = isolation::IsolationLane {
-                queue,
-                every: config.poll_interval,
-                tasks: tasks.clone(),
-                lease: lease.clone(),
-                hands: hands.clone(),
-                finishes: collector.sender(),
-                runner: Arc::clone(&runner),
-            };
-            pools.spawn(lane.run(stop.clone()));
         }
-        let keeper = tokio::spawn(
-            keeper::Keeper {
-                tasks: tasks.clone(),
-                lease,
-                hands: hands.clone(),
-                every: config.lease / 3,
-                metrics,
-                finishes: collector.sender(),
-            }
-            .run(),
-        );
-        Ok(Self { stop, hands, grace: config.grace, pools, keeper, collector, tasks, pulses })
+        let lane = isolation::IsolationLane {
+            queues: queues.to_vec(),
+            every: config.poll_interval,
+            tasks: tasks.clone(),
+            lease: lease.clone(),
+            hands: hands.clone(),
+            finishes: collector.sender(),
+            runner,
+        };
+        pools.spawn(lane.run(stop.clone()));
+        let keeper = keeper::Keeper {
+            tasks: tasks.clone(),
+            lease,
+            hands: hands.clone(),
+            every: config.lease / 3,
+            metrics,
+        };
+        let keeper = AbortOnDropHandle::new(tokio::spawn(keeper.run()));
+        let patience =
+            TimeDelta::from_std(config.poll_interval * 3).map_or(TimeDelta::MAX, |three| three.max(PATIENCE));
+        let readiness = Readiness { pulses, patience };
+        Ok(Self {
+            stop: stop.drop_guard(),
+            hands,
+            grace: config.grace,
+            pools,
+            keeper,
+            collector,
+            tasks,
+            readiness,
+        })
     }
 
     pub fn readiness(&self) -> Readiness {
-        Readiness { pulses: self.pulses.clone() }
+        self.readiness.clone()
     }
 
-    /// Stops: takes no more, lets running jobs finish until the grace period ends, gives back the rest with
-    /// their attempt restored, writes every verdict, and signs off.
-    pub async fn stop(mut self) {
-        self.stop.cancel();
-        let drained = async { while self.pools.join_next().await.is_some() {} };
-        if tokio::time::timeout(self.grace, drained).await.is_err() {
-            tracing::warn!(held = self.hands.len(), "the grace period is over: giving back what still runs");
-            self.hands.cancel_all();
-            // Dropping a running attempt gives its task back.
-            self.pools.shutdown().await;
+    /// Stops: takes no more, lets running jobs finish until the grace period ends, tells the rest to stop and
+    /// gives it back with its try restored, writes every verdict, and signs off.
+    pub async fn stop(self) {
+        let Self { stop, hands, grace, mut pools, keeper, collector, tasks, .. } = self;
+        drop(stop);
+        if timeout(grace, drained(&mut pools)).await.is_err() {
+            tracing::warn!(held = hands.len(), "the grace period is over: giving back what still runs");
+            hands.cancel_all();
+            let heeding = attempt::HEED_WITHIN + Duration::from_millis(500);
+            if timeout(heeding, drained(&mut pools)).await.is_err() {
+                // Dropping a running attempt gives its task back.
+                pools.abort_all();
+                let _ = timeout(heeding, drained(&mut pools)).await;
+            }
         }
-        self.keeper.abort();
-        let _ = self.keeper.await;
-        self.collector.stop().await;
-        // What could not be written stays ours until the lease runs out.
-        if let Some(worker) = self.hands.worker().filter(|_| self.hands.len() == 0)
-            && let Err(error) = self.tasks.resign_worker(&worker).await
-        {
+        collector.stop().await;
+        drop(keeper);
+        let Some(worker) = hands.worker() else { return };
+        let signed_off = async {
+            if hands.in_doubt() {
+                hands.settle_doubt(&tasks, &worker).await?;
+            }
+            // What could not be written stays ours until the lease runs out.
+            if hands.len() == 0 { tasks.resign_worker(&worker).await } else { Ok(()) }
+        };
+        if let Err(error) = signed_off.await {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "could not sign off; the lease will run out"
             );
         }
     }
+}
+
+async fn drained(pools: &mut JoinSet<()>) {
+    while pools.join_next().await.is_some() {}
 }

@@ -1,0 +1,84 @@
+//! The plans of the hot path on PostgreSQL, after churn that the statistics know nothing of: the planner must
+//! not flip to a scan, and claims must stay in place (heap-only updates).
+
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
+use trunkline_platform::db::{Engine, PINNED_SETTINGS};
+use trunkline_platform::job::Job;
+use trunkline_platform::task::{NewTask, WorkerId};
+
+use crate::harness::{Acts, Env, Play, until};
+
+/// A statement of the hot path, the types of its parameters, values for them, and the index it must use.
+const HOT_PATH: [(&str, &str, &str, &str); 3] = [
+    (
+        "CLAIM_BY_ID",
+        "BIGINT[], TEXT, TIMESTAMPTZ, TEXT",
+        "'{1,2,3}', 'wk_plan', '2026-03-02', 'test'",
+        "tasks_pkey",
+    ),
+    (
+        "CLAIM_DUE",
+        "TEXT, TEXT, TIMESTAMPTZ, BIGINT, BIGINT",
+        "'test', 'wk_plan', '2026-03-02', 2, 100",
+        "tasks_ready",
+    ),
+    ("FINISH", "TEXT", "'[{\"id\":1,\"attempt\":1,\"state\":\"done\",\"refund\":0}]'", "tasks_pkey"),
+];
+
+async fn run(conn: &mut PgConnection, sql: String) {
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(conn).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn churn_without_analyze_flips_no_plan() {
+    let env = Env::postgres().await;
+    let kit = env.kit(&Acts::new());
+    let mut conn = PgConnection::connect(&env.database_url).await.unwrap();
+    run(&mut conn, "ALTER TABLE tasks SET (autovacuum_enabled = off); ANALYZE tasks".to_owned()).await;
+    for _ in 0..20 {
+        let batch: Vec<_> = (0..250).map(|_| NewTask::of(&Play::default()).unwrap()).collect();
+        env.tasks().enqueue(&batch).await.unwrap();
+        kit.drain().await.unwrap();
+    }
+    for (name, value) in PINNED_SETTINGS {
+        run(&mut conn, format!("SET {name} = {value}")).await;
+    }
+    for (name, types, values, index) in HOT_PATH {
+        let stmt = trunkline_platform::statements().find(|stmt| stmt.name == name).unwrap();
+        run(&mut conn, format!("PREPARE {name}({types}) AS {}", stmt.text(Engine::Postgres))).await;
+        for mode in ["force_custom_plan", "force_generic_plan"] {
+            run(&mut conn, format!("SET plan_cache_mode = {mode}")).await;
+            let explain = format!("EXPLAIN EXECUTE {name}({values})");
+            let rows = sqlx::raw_sql(AssertSqlSafe(explain)).fetch_all(&mut conn).await.unwrap();
+            let plan: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+            let plan = plan.join("\n");
+            assert!(plan.contains(&format!("using {index} on tasks")), "{name}, {mode}:\n{plan}");
+            assert!(!plan.contains("Seq Scan on tasks"), "{name}, {mode}:\n{plan}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn claims_update_rows_in_place() {
+    let env = Env::postgres().await;
+    let tasks = env.tasks();
+    let batch: Vec<_> = (0..1_000).map(|_| NewTask::of(&Play::default()).unwrap()).collect();
+    tasks.enqueue(&batch).await.unwrap();
+    let worker = WorkerId::new("wk_1");
+    tasks.register_worker(&worker, "test", chrono::TimeDelta::seconds(30)).await.unwrap();
+    assert_eq!(tasks.claim_due(&worker, Play::QUEUE, 1_000).await.unwrap().len(), 1_000);
+
+    // The figures reach the table of statistics when the connections that made them are idle or gone.
+    drop(tasks);
+    env.db.close().await;
+    let mut conn = PgConnection::connect(&env.database_url).await.unwrap();
+    let mut in_place: i64 = 0;
+    until("the updates are counted", async || {
+        let query = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'tasks'";
+        let row = sqlx::query(query).fetch_one(&mut conn).await.unwrap();
+        in_place = row.get(1);
+        row.get::<i64, _>(0) >= 1_000
+    })
+    .await;
+    assert!(in_place >= 800, "only {in_place} of 1000 claims were heap-only updates");
+}
