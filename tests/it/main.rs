@@ -10,6 +10,7 @@ mod calls;
 mod claims;
 mod commands;
 mod conversations;
+mod deadlines;
 mod kept;
 mod kills;
 mod leases;

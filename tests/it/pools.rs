@@ -144,3 +144,18 @@ both_engines! {
         assert_eq!(readiness.silent(later), [Queue::new("test")]);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_verdict_the_database_will_never_take_becomes_a_dead_letter_and_holds_up_no_other() {
+    let env = Env::postgres().await;
+    let (tasks, acts) = (env.live_tasks(), Acts::new());
+    let mut batch = plays(&Act::Succeed, 50);
+    batch.insert(20, plays(&Act::SpawnUnholdable, 1).remove(0));
+    let bad = tasks.enqueue(&batch).await.unwrap()[20].id();
+    let workers = start(&env, &tasks, &acts, config()).await;
+    until("50 are done", async || count(&tasks, TaskState::Done).await == 50).await;
+    until("one is dead", async || count(&tasks, TaskState::Dead).await == 1).await;
+    workers.stop().await;
+    let row = tasks.show(bad).await.unwrap().unwrap();
+    assert!(row.last_error.unwrap().starts_with("its verdict could not be written: "));
+}

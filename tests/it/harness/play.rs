@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, Semaphore};
 use trunkline_platform::job::{Context, Done, Failure, Job, Queue, Registry, Retry};
-use trunkline_platform::task::TaskId;
+use trunkline_platform::task::{NewTask, TaskId};
 
 /// What the job does this time.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -28,6 +28,8 @@ pub(crate) enum Act {
     WaitForGate,
     /// Succeeds and enqueues two more.
     Spawn,
+    /// Succeeds and wants to enqueue what PostgreSQL cannot hold.
+    SpawnUnholdable,
 }
 
 /// The test job.
@@ -122,6 +124,10 @@ impl Job for Play {
             Act::Spawn => {
                 let next = cx.follow_up(&Play::default())?;
                 return Ok(Done::new().then(next.clone()).then(next));
+            }
+            Act::SpawnUnholdable => {
+                let next = cx.follow_up(&Play::default())?;
+                return Ok(Done::new().then(NewTask { payload: "\0".to_owned(), ..next }));
             }
         }
         Ok(Done::new())

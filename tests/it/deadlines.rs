@@ -1,0 +1,112 @@
+//! A database that goes silent or fails in the middle must not hang the process, and must be used again as soon
+//! as it is well.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use trunkline_platform::clock::Clock;
+use trunkline_platform::db::{Db, DbError, DbOptions};
+use trunkline_platform::ring::Ring;
+use trunkline_platform::task::{NewTask, TaskState, Tasks};
+use trunkline_platform::worker::{WorkerConfig, Workers};
+
+use trunkline_platform::job::Job;
+
+use crate::harness::{Acts, Env, Play, both_engines, registry, until};
+use crate::servers;
+
+/// Copies one way until told to be silent: then it neither passes anything on nor closes.
+async fn pass(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    silent: watch::Receiver<bool>,
+) {
+    let mut buffer = [0; 8192];
+    while let Ok(count @ 1..) = from.read(&mut buffer).await {
+        if *silent.borrow() {
+            std::future::pending::<()>().await;
+        }
+        if to.write_all(&buffer[..count]).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// A proxy before PostgreSQL. Connections made while it is silent are silent for ever; later ones work.
+async fn proxy(port: u16) -> (u16, watch::Sender<bool>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let own = listener.local_addr().unwrap().port();
+    let (silence, silent) = watch::channel(false);
+    tokio::spawn(async move {
+        while let Ok((near, _)) = listener.accept().await {
+            let far = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+            let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
+            tokio::spawn(pass(near_in, far_out, silent.clone()));
+            tokio::spawn(pass(far_in, near_out, silent.clone()));
+        }
+    });
+    (own, silence)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_goes_silent_is_given_up_and_used_again_when_it_answers() {
+    let env = Env::postgres().await;
+    let server = servers::postgres().unwrap();
+    let (port, silence) = proxy(server.port()).await;
+    let url = env.database_url.replace(&format!(":{}/", server.port()), &format!(":{port}/"));
+    let second = Duration::from_secs(1);
+    let options = DbOptions { statement_timeout: second, acquire_timeout: second, ..DbOptions::default() };
+    let db = Db::open(&url.parse().unwrap(), &options).await.unwrap();
+    let tasks = Tasks::new(db, Ring::local(), Clock::system());
+    let acts = Acts::new();
+    let config = WorkerConfig { lease: Duration::from_secs(3), grace: second, ..WorkerConfig::default() };
+    let workers =
+        Workers::start(tasks.clone(), registry(), acts.clone(), &[Play::QUEUE], config, env.metrics.clone())
+            .await
+            .unwrap();
+    let enqueue = || async { tasks.enqueue(&[NewTask::of(&Play::default()).unwrap()]).await };
+    enqueue().await.unwrap();
+    until("the first is done", async || acts.runs().len() == 1).await;
+
+    silence.send_replace(true);
+    assert!(matches!(enqueue().await, Err(DbError::Away { .. })), "a deadline, not a hang");
+    silence.send_replace(false);
+    until("another can be enqueued", async || enqueue().await.is_ok()).await;
+    until("all are done", async || tasks.unfinished_due().await.is_ok_and(|left| left == 0)).await;
+    tokio::time::timeout(Duration::from_secs(20), workers.stop()).await.expect("the stop ends");
+    assert!(acts.overlaps.lock().unwrap().is_empty());
+}
+
+both_engines! {
+    async fn a_transaction_that_was_given_up_leaves_the_next_one_well(env: Env) {
+        let tasks = env.tasks();
+        for _ in 0..30 {
+            let mut tx = tasks.begin().await.unwrap();
+            tx.enqueue(&[NewTask::of(&Play::default()).unwrap()]).await.unwrap();
+            drop(tx);
+        }
+        for _ in 0..30 {
+            // Cut off somewhere on its way.
+            let tasks = tasks.clone();
+            let enqueuing = tokio::spawn(async move { tasks.enqueue(&[NewTask::of(&Play::default()).unwrap()]).await });
+            tokio::task::yield_now().await;
+            enqueuing.abort();
+            let _ = enqueuing.await;
+        }
+        let made = tasks.enqueue(&[NewTask::of(&Play::default()).unwrap()]).await.unwrap();
+        env.kit(&Acts::new()).drain().await.unwrap();
+        assert_eq!(tasks.show(made[0].id()).await.unwrap().unwrap().state, TaskState::Done);
+    }
+
+    async fn text_a_database_cannot_hold_is_made_holdable(env: Env) {
+        let tasks = env.tasks();
+        let task = NewTask::of(&Play { key: Some("a\0b".to_owned()), ..Play::default() }).unwrap();
+        let odd = task.correlation_id("c\0d").cause("e\0f");
+        let first = tasks.enqueue(std::slice::from_ref(&odd)).await.unwrap()[0];
+        let second = tasks.enqueue(&[odd]).await.unwrap()[0];
+        assert!(first.is_new() && !second.is_new());
+        assert_eq!(tasks.show(first.id()).await.unwrap().unwrap().correlation_id.as_deref(), Some("c\u{fffd}d"));
+    }
+}
