@@ -6,8 +6,8 @@ COPY . .
 # The caches live only while building, so the program is copied out of them.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/build/target \
-    cargo build --release --locked --bin trunkline \
-    && cp target/release/trunkline /usr/local/bin/trunkline
+    cargo build --profile dist --locked --bin trunkline \
+    && cp target/dist/trunkline /usr/local/bin/trunkline
 
 FROM debian:bookworm-slim
 # The provider's certificate is checked against the system's roots.
