@@ -8,6 +8,7 @@ use trunkline_openphone::event::{EventType, Generation};
 use trunkline_openphone::factory::{Factory, FactoryEvent};
 use trunkline_openphone::signature::{Key, sign_legacy, sign_standard};
 use trunkline_platform::clock::Clock;
+use trunkline_platform::task::TaskState;
 
 use crate::harness::{Env, Program, both_engines, until};
 use crate::servers::Postgres;
@@ -169,6 +170,12 @@ both_engines! {
             ("truncated", signed(&body[..body.len() - 1]), StatusCode::BAD_REQUEST, "malformed"),
             ("deeply nested", signed(&deep), StatusCode::BAD_REQUEST, "malformed"),
             ("an array", signed(b"[]"), StatusCode::BAD_REQUEST, "malformed"),
+            (
+                "a NUL in the id",
+                signed(br#"{"id":"a\u0000","type":"message.received","data":{"object":{}}}"#),
+                StatusCode::BAD_REQUEST,
+                "malformed",
+            ),
             ("wrong types", signed(br#"{"id":1,"type":[],"data":"x"}"#), StatusCode::BAD_REQUEST, "malformed"),
             (
                 "a number for a type",
@@ -195,8 +202,36 @@ both_engines! {
         }
         assert_eq!(stored(&env).await, 0);
         let metrics = door.metrics().await;
-        assert!(metrics.contains("trunkline_webhooks_refused_total{code=\"malformed\"} 8"), "{metrics}");
+        assert!(metrics.contains("trunkline_webhooks_refused_total{code=\"malformed\"} 9"), "{metrics}");
         assert!(metrics.contains("trunkline_webhooks_refused_total{code=\"busy\"} 0"), "pre-created at zero");
+    }
+
+    async fn genuine_events_with_odd_content_are_kept_and_worked_off(env: Env) {
+        let mut program = Program::new(&env, &["serve"]);
+        program.start().await.unwrap();
+        let door = Door { program, client: Client::new(), now: Clock::system().now() };
+        let message = |id: &str, rest: &str| {
+            format!(
+                r#"{{"id":"{id}","type":"message.received","createdAt":"not a time","data":{{"resource":{{"id":"AC{id}",
+                "direction":"incoming",{rest}}},"context":{{"conversationId":7,"senderIdentifier":"Anonymous"}}}}}}"#
+            )
+        };
+        let odd = [
+            message("EV1", r#""text":"a\u0000b","media":null"#),
+            message("EV2", r#""text":"","media":[{}],"status":"teleported","createdAt":"0000-99-99""#),
+            message("EV3", r#""text":123456789012345678901234567890,"future":[[[[[1e400]]]]]"#),
+            message("EV4", r#""text":"😀 \ud83d\ude00""#),
+        ];
+        for (number, body) in odd.iter().enumerate() {
+            let answer = door.standard(&format!("msg_odd{number}"), door.now, body.as_bytes()).send().await.unwrap();
+            assert_eq!(answer.status(), StatusCode::NO_CONTENT, "{body}: {}", answer.text().await.unwrap());
+        }
+        assert_eq!(stored(&env).await, 4);
+        let tasks = env.live_tasks();
+        until("all tasks have ended", async || tasks.unfinished_due().await.unwrap() == 0).await;
+        let failed: Vec<_> = tasks.list(&Default::default()).await.unwrap();
+        let failed: Vec<_> = failed.iter().filter(|task| task.state != TaskState::Done).collect();
+        assert!(failed.is_empty(), "{failed:#?}");
     }
 
     async fn a_source_that_sends_too_much_is_told_to_wait(env: Env) {
