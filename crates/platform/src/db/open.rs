@@ -287,7 +287,12 @@ pub const PINNED_SETTINGS: [(&str, &str); 5] = [
 ];
 
 async fn open_postgres(connect: &PgConnectOptions, options: &DbOptions) -> Result<Pools, sqlx::Error> {
-    let connect = connect.clone().application_name("trunkline");
+    // Should we vanish in the middle of a transaction, the server lets go of its locks by itself.
+    let limit = format!("{}ms", options.statement_timeout.as_millis().max(1));
+    let connect = connect
+        .clone()
+        .application_name("trunkline")
+        .options([("idle_in_transaction_session_timeout", &limit), ("statement_timeout", &limit)]);
     let pinned = connect.clone().options(PINNED_SETTINGS);
     let pool = |size| PgPoolOptions::new().max_connections(size).acquire_timeout(options.acquire_timeout);
     let general = pool(options.connections).connect_with(connect).await?;

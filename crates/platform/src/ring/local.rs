@@ -56,6 +56,8 @@ impl Lane {
     }
 
     pub(super) async fn pop(&self, max: usize, wait: Duration) -> Vec<i64> {
+        // Who takes none would be woken for ever by what is left.
+        let max = max.max(1);
         let first_ids = async {
             loop {
                 let rung = self.rung.notified();
@@ -110,6 +112,13 @@ mod tests {
         ring.push(&bells);
         let ids = ring.lane("q").pop(usize::MAX, Duration::ZERO).await;
         assert_eq!((ids.len(), ids.last()), (CAPACITY, Some(&(CAPACITY as i64 - 1))));
+    }
+
+    #[tokio::test]
+    async fn a_pop_for_none_ends() {
+        let ring = LocalRing::default();
+        ring.push(&[bell(1, Priority::LOW), bell(2, Priority::LOW)]);
+        assert_eq!(ring.lane("q").pop(0, Duration::ZERO).await, [1]);
     }
 
     #[tokio::test]

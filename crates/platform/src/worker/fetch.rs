@@ -79,8 +79,7 @@ impl Fetcher {
     async fn room(&self, window: &mut Window) -> Option<usize> {
         let waiting = MAX_WINDOW - self.claimed.capacity();
         if waiting < window.size {
-            window.worked_off(waiting);
-            return Some((window.size - waiting).min(CLAIM_BATCH));
+            return Some(window.room(waiting));
         }
         // Half of it must be worked off before the next claim, so that claims stay large.
         let free = MAX_WINDOW - window.size / 2;
@@ -94,9 +93,7 @@ impl Fetcher {
                 () = sleep(self.poll_interval) => self.pulse.beat(self.tasks.clock().now()),
             }
         }
-        let waiting = MAX_WINDOW - self.claimed.capacity();
-        window.worked_off(waiting);
-        Some(window.size.saturating_sub(waiting).clamp(1, CLAIM_BATCH))
+        Some(window.room(MAX_WINDOW - self.claimed.capacity()))
     }
 
     async fn fetch(&mut self, room: usize, next_poll: &mut Instant) -> Result<(), DbError> {
@@ -156,13 +153,41 @@ impl Window {
         Self { size: concurrency.clamp(1, MAX_WINDOW), filled_at: Instant::now() }
     }
 
-    fn worked_off(&mut self, waiting: usize) {
+    /// How many to claim while `waiting` are not begun: at least one, and what the last claim's speed allows.
+    fn room(&mut self, waiting: usize) -> usize {
         let took = self.filled_at.elapsed();
         self.filled_at = Instant::now();
+        self.adapt(waiting, took);
+        self.size.saturating_sub(waiting).clamp(1, CLAIM_BATCH)
+    }
+
+    fn adapt(&mut self, waiting: usize, took: Duration) {
         if waiting <= self.size / 2 && took < FAST {
             self.size = (self.size * 2).min(MAX_WINDOW);
         } else if took > SLOW {
             self.size = (self.size / 2).max(1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn there_is_always_room_for_one_and_never_for_more_than_a_batch(
+            concurrency in 0usize..2_000,
+            claims in prop::collection::vec((0usize..1_000, 0u64..400), 1..60),
+        ) {
+            let mut window = Window::new(concurrency);
+            for (waiting, took) in claims {
+                window.adapt(waiting, Duration::from_millis(took));
+                prop_assert!((1..=MAX_WINDOW).contains(&window.size));
+                prop_assert!((1..=CLAIM_BATCH).contains(&window.room(waiting)));
+            }
         }
     }
 }
