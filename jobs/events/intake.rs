@@ -39,11 +39,15 @@ pub enum Accepted {
 
 impl Delivery {
     /// What makes this delivery the same as an earlier one: its own id, the same on every retry; for the
-    /// legacy scheme, which has none, the event's id and type.
+    /// legacy scheme, which has none, the event's id and type, and the version it was told in: two older webhooks
+    /// tell of one event in two versions, and only one of them has the pictures.
     fn dedupe_key(&self) -> String {
         match &self.delivery_id {
             Some(id) => format!("delivery:{id}"),
-            None => format!("event:{}:{}", self.envelope.id, self.envelope.event_type),
+            None => {
+                let Envelope { id, event_type, api_version, .. } = &self.envelope;
+                format!("event:{id}:{event_type}:{}", api_version.as_deref().unwrap_or_default())
+            }
         }
     }
 }

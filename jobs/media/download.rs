@@ -100,7 +100,7 @@ impl DownloadMedia {
         let noted = table::mark_failed(&cx.services().db, self.media, &row.url, &reason).await?;
         Ok(match noted {
             true => failure,
-            false => Failure::from(failure.error.context("a newer link was told meanwhile")),
+            false => Failure::snooze_until(cx.now(), "a newer link was told meanwhile"),
         })
     }
 }

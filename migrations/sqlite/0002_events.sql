@@ -1,7 +1,7 @@
 -- What the provider told us, byte for byte: one row per delivery that was verified and not seen before.
 CREATE TABLE events (
     id             INTEGER     NOT NULL PRIMARY KEY AUTOINCREMENT,
-    -- The delivery's own key: webhook-id, or for the legacy scheme event id and type.
+    -- The delivery's own key: webhook-id, or for the legacy scheme event id, type and version.
     dedupe_key     TEXT        NOT NULL,
     scheme         TEXT        NOT NULL,
     event_id       TEXT        NOT NULL,

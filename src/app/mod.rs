@@ -32,6 +32,8 @@ use crate::schema;
 pub use lock::{FileLock, LockError};
 pub use roles::{Role, Roles, RolesError};
 
+/// Temporary files older than any download belong to none.
+const LEFT_OVER: Duration = Duration::from_secs(3_600);
 /// How long the database may take to say good-bye.
 const CLOSING: Duration = Duration::from_secs(5);
 
@@ -90,6 +92,11 @@ impl App {
         let store = LocalStore::open(config.media.dir.clone())
             .await
             .with_context(|| format!("opening the media folder {}", config.media.dir.display()))?;
+        let left_over =
+            store.sweep_temp(LEFT_OVER, clock.now()).await.context("sweeping the media folder")?;
+        if left_over > 0 {
+            tracing::info!(files = left_over, "removed what cut-off downloads left");
+        }
         let fetcher = Fetcher::new(config.media.fetch_config()).context("setting up downloads")?;
         let services = Arc::new(Services { db: db.clone(), media: MediaServices { fetcher, store } });
         Ok(Self {

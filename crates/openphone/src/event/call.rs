@@ -72,13 +72,13 @@ impl Call {
         let mut context = Context::read(view);
         let direction = subject.text("direction").and_then(|word| Direction::from_word(&word));
         let (mut from, mut to) = (subject.filled("from"), subject.filled("to"));
-        if let Some(direction) = direction {
-            place(direction, &mut context, &mut from, &mut to);
-        }
         let named = subject.texts("participants");
         if context.external.is_empty() {
             context.external =
                 named.iter().filter(|number| !context.workspace.contains(number)).cloned().collect();
+        }
+        if let Some(direction) = direction {
+            place(direction, &mut context, &mut from, &mut to);
         }
         let mut participants = context.workspace.clone();
         participants.extend(context.external.iter().cloned());
@@ -180,5 +180,18 @@ impl Recording {
             started_at: fields.time("startTime"),
             status: fields.id("status").map(RecordingStatus::from),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::event::{Event, Payload};
+
+    #[test]
+    fn the_other_party_of_an_api_call_is_its_caller() {
+        let body = br#"{"id":"EV1","type":"call.ringing","apiVersion":"v4","data":{"object":{"id":"AC1",
+            "direction":"incoming","participants":["+12125550101"]}}}"#;
+        let Ok(Event { payload: Payload::Call(call), .. }) = Event::parse(body) else { panic!("a call") };
+        assert_eq!(call.from.as_deref(), Some("+12125550101"));
     }
 }

@@ -108,7 +108,7 @@ struct WireEnvelope<'a> {
     object: Option<&'a RawValue>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct WireData<'a> {
     #[serde(borrow)]
     object: Option<&'a RawValue>,
@@ -139,27 +139,38 @@ impl Envelope {
             Some(inner) if outer.data.is_none() && is_object(inner.get()) => read_envelope(inner.get())?,
             _ => outer,
         };
-        let data = wire.data.ok_or(EnvelopeError::Missing("data"))?;
-        if !is_object(data.get()) {
-            return Err(EnvelopeError::NoSubject);
-        }
-        let data: WireData<'_> = serde_json::from_str(data.get()).map_err(|e| EnvelopeError::json(&e))?;
+        let event_type = name(wire.event_type, "type")?;
+        let data: WireData<'_> = match wire.data.filter(|data| is_object(data.get())) {
+            Some(data) => serde_json::from_str(data.get()).map_err(|e| EnvelopeError::json(&e))?,
+            None => WireData::default(),
+        };
         let api_version = wire.api_version.and_then(fields::text);
         let (subject, generation) = match (subject(data.resource), subject(data.object)) {
             (Some(resource), _) => (resource, Generation::Dated),
             (None, Some(object)) if api_version.as_deref() == Some("v4") => (object, Generation::Api),
             (None, Some(object)) => (object, Generation::App),
-            (None, None) => return Err(EnvelopeError::NoSubject),
+            (None, None) if has_known_payload(&event_type) => {
+                return Err(wire.data.map_or(EnvelopeError::Missing("data"), |_| EnvelopeError::NoSubject));
+            }
+            // Of what we do not know we cannot say how it must look.
+            (None, None) => (wire.data.unwrap_or(RawValue::NULL), Generation::Dated),
         };
         let envelope = Self {
             id: name(wire.id, "id")?,
-            event_type: name(wire.event_type, "type")?,
+            event_type,
             api_version,
             created_at: wire.created_at.and_then(fields::time),
             generation,
         };
         Ok((envelope, Data { subject, context: data.context, links: data.links }))
     }
+}
+
+/// Whether the provider documents what events of this type hold.
+fn has_known_payload(event_type: &str) -> bool {
+    use EventType::{IntegrationCreated, IntegrationDeleted, IntegrationUpdated};
+    let undocumented = [IntegrationCreated, IntegrationUpdated, IntegrationDeleted];
+    EventType::from_name(event_type).is_some_and(|kind| !undocumented.contains(&kind))
 }
 
 fn read_envelope(text: &str) -> Result<WireEnvelope<'_>, EnvelopeError> {
@@ -228,29 +239,41 @@ mod tests {
         let body = format!(r#"{{"object":{MINIMAL}}}"#);
         assert_eq!(Envelope::parse(body.as_bytes()).unwrap().id, "EV1");
         let twice = format!(r#"{{"object":{{"object":{MINIMAL}}}}}"#);
-        assert_eq!(Envelope::parse(twice.as_bytes()), Err(EnvelopeError::Missing("data")));
+        assert_eq!(Envelope::parse(twice.as_bytes()), Err(EnvelopeError::Missing("type")));
     }
 
     #[test]
     fn what_the_receiver_cannot_do_without_is_required() {
         let long = format!(r#"{{"id":"{}","type":"t","data":{{"object":{{}}}}}}"#, "x".repeat(256));
-        let cases: [(&[u8], EnvelopeError); 13] = [
+        let cases: [(&[u8], EnvelopeError); 14] = [
             (b"\xff{}", EnvelopeError::NotUtf8),
             (b"", EnvelopeError::NotJson { line: 1, column: 0 }),
             (b"[]", EnvelopeError::NotAnObject),
-            (b"{}", EnvelopeError::Missing("data")),
+            (b"{}", EnvelopeError::Missing("type")),
+            (br#"{"id":"EV1","type":"message.received"}"#, EnvelopeError::Missing("data")),
             (br#"{"type":"t","data":{"object":{}}}"#, EnvelopeError::Missing("id")),
             (br#"{"id":null,"type":"t","data":{"object":{}}}"#, EnvelopeError::Missing("id")),
             (br#"{"id":7,"type":"t","data":{"object":{}}}"#, EnvelopeError::Unusable("id")),
             (br#"{"id":"","type":"t","data":{"object":{}}}"#, EnvelopeError::Unusable("id")),
             (br#"{"id":"a\u0000","type":"t","data":{"object":{}}}"#, EnvelopeError::Unusable("id")),
             (br#"{"id":"EV1","data":{"object":{}}}"#, EnvelopeError::Missing("type")),
-            (br#"{"id":"EV1","type":"t","data":{"object":[]}}"#, EnvelopeError::NoSubject),
-            (br#"{"id":"EV1","type":"t","data":"x"}"#, EnvelopeError::NoSubject),
+            (br#"{"id":"EV1","type":"call.ringing","data":{"object":[]}}"#, EnvelopeError::NoSubject),
+            (br#"{"id":"EV1","type":"call.ringing","data":"x"}"#, EnvelopeError::NoSubject),
             (long.as_bytes(), EnvelopeError::Unusable("id")),
         ];
         for (body, error) in cases {
             assert_eq!(Envelope::parse(body), Err(error), "{}", String::from_utf8_lossy(body));
+        }
+    }
+
+    #[test]
+    fn an_event_nobody_has_described_is_kept_whatever_it_holds() {
+        for rest in ["", r#","data":null"#, r#","data":"x""#, r#","data":{"integration":{"id":"I1"}}"#] {
+            for kind in ["fax.received", "integration.created"] {
+                let body = format!(r#"{{"id":"EV1","type":"{kind}"{rest}}}"#);
+                assert_eq!(Envelope::parse(body.as_bytes()).map(|told| told.event_type), Ok(kind.to_owned()));
+                assert!(crate::event::Event::parse(body.as_bytes()).is_ok(), "{body}");
+            }
         }
     }
 
