@@ -115,11 +115,9 @@ impl<S: Send + Sync + 'static> Runner<S> {
         let started = std::time::Instant::now();
         let judged = async { self.judge(row, self.run(row, correlation_id, cancelled).await) };
         // The net is around the verdict as well: an error that panics when it is told is still a failure.
-        let judged = AssertUnwindSafe(judged).catch_unwind().instrument(span).await;
+        let judged = AssertUnwindSafe(judged).catch_unwind().instrument(span.clone()).await;
         let (verdict, label, error, follow_ups) = judged.unwrap_or_else(|panic| {
-            let verdict =
-                if row.is_last_try() { Verdict::Dead } else { self.retry(row, self.clock.now(), None) };
-            (verdict, "panicked", Some(format!("panicked: {}", panic_text(panic.as_ref()))), Vec::new())
+            span.in_scope(|| self.judge(row, End::Panicked(panic_text(panic.as_ref()))))
         });
         let ran = started.elapsed();
         self.metrics.run_seconds.with_label_values(&[&row.kind]).observe(ran.as_secs_f64());
@@ -157,9 +155,7 @@ impl<S: Send + Sync + 'static> Runner<S> {
         let seed = self.attempt_seed(row);
         let stop = cancelled.clone();
         let cx = Context::new(Arc::clone(&self.services), meta, self.clock.clone(), seed, cancelled);
-        // The closure keeps a panic while the future is made inside the net as well.
-        let running =
-            AssertUnwindSafe(async { job.run(version, row.payload.clone(), cx).await }).catch_unwind();
+        let running = job.run(version, row.payload.clone(), cx);
         let cut_short = async {
             stop.cancelled().await;
             tokio::time::sleep(HEED_WITHIN).await;
@@ -174,9 +170,8 @@ impl<S: Send + Sync + 'static> Runner<S> {
                 stop.cancel();
                 End::TimedOut(job.timeout)
             }
-            Ok(Err(panic)) => End::Panicked(panic_text(panic.as_ref())),
-            Ok(Ok(Ok(done))) => End::Done(done.follow_ups),
-            Ok(Ok(Err(failure))) => End::Failed(failure),
+            Ok(Ok(done)) => End::Done(done.follow_ups),
+            Ok(Err(failure)) => End::Failed(failure),
         }
     }
 
