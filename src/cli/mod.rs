@@ -1,6 +1,7 @@
 //! The command line: one file per command. Data goes to stdout, talk to stderr; errors are printed once, with
 //! their causes, and the exit code is chosen here.
 
+mod audit;
 mod config;
 mod database;
 mod dev;
@@ -50,6 +51,8 @@ enum Command {
     Stats(stats::StatsCommand),
     /// List the worker processes
     Workers(workers::WorkersCommand),
+    /// Read who did what, and why
+    Audit(audit::AuditCommand),
     /// Show and check the settings
     Config(config::ConfigCommand),
 }
@@ -96,6 +99,7 @@ impl Cli {
             Command::Events(command) => command.run(&config).await,
             Command::Stats(command) => command.run(&config).await,
             Command::Workers(command) => command.run(&config).await,
+            Command::Audit(command) => command.run(&config).await,
             Command::Dev(_) | Command::Config(_) => Ok(()),
         }?;
         Ok(ExitCode::SUCCESS)

@@ -5,11 +5,13 @@
 //! * [`ring`]: the bell that tells workers about new tasks, in Redis or in process. Losing it loses nothing.
 //! * [`job`]: what a job is, and the registry of the jobs an application knows.
 //! * [`worker`]: pools of apalis workers, one per queue, and what keeps them alive.
+//! * [`audit`]: the book of what people did.
 //! * [`clock`], [`metrics`]: time as a value, and what is counted.
 //! * [`testkit`]: running jobs in tests, without waiting.
 //!
 //! Knows nothing of phones; could be published on its own.
 
+pub mod audit;
 mod chain;
 pub mod clock;
 pub mod db;
@@ -24,5 +26,5 @@ pub use chain::chain;
 
 /// Every statement of the platform, for the test that prepares them all on both engines.
 pub fn statements() -> impl Iterator<Item = &'static db::Stmt> {
-    task::STATEMENTS.iter().copied().chain([db::STATEMENTS]).flatten().copied()
+    task::STATEMENTS.iter().copied().chain([db::STATEMENTS, audit::STATEMENTS]).flatten().copied()
 }
