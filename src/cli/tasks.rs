@@ -194,7 +194,7 @@ fn when(row: &TaskRow, now: DateTime<Utc>) -> String {
 #[cfg(test)]
 mod tests {
     use trunkline_platform::job::{Priority, Queue};
-    use trunkline_platform::task::{Finish, NewTask, Verdict, WorkerId};
+    use trunkline_platform::task::{Finish, NewTask, OnConflict, Verdict, WorkerId};
 
     use super::*;
     use crate::cli::database::testing::{Place, place};
@@ -211,6 +211,8 @@ mod tests {
             max_attempts: 3,
             run_at: None,
             unique_key: Some(format!("{kind}:+12125550101")),
+            unique_for: None,
+            on_conflict: OnConflict::Keep,
             correlation_id: Some("c-1".to_owned()),
             trace_context: None,
             cause: "webhook:12".to_owned(),

@@ -21,3 +21,4 @@ mod pools;
 mod processes;
 mod receiver;
 mod schema;
+mod unique;

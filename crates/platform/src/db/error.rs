@@ -26,7 +26,7 @@ pub enum DbError {
 }
 
 impl DbError {
-    pub(super) fn of(during: &'static str, source: sqlx::Error) -> Self {
+    pub(crate) fn of(during: &'static str, source: sqlx::Error) -> Self {
         match class(&source) {
             Class::Away => Self::Away { during, source },
             Class::Busy => Self::Busy { during, source },

@@ -42,6 +42,8 @@ pub use outcome::{Done, Failure, FailureKind, OrFail};
 pub use registry::{AnyJob, Registry, RegistryError};
 pub use retry::Retry;
 
+use crate::task::OnConflict;
+
 /// Where tasks wait and which workers take them. Its name is stored with every task.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Queue(&'static str);
@@ -98,7 +100,13 @@ pub trait Job: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'static
     /// How long one attempt may take.
     const TIMEOUT: Duration = Duration::from_secs(60);
 
-    /// While a task with the same name and key waits or runs, no second one is made.
+    /// How long [`unique_key`](Job::unique_key) is held, from the enqueue on; until the task's end when absent.
+    const UNIQUE_FOR: Option<Duration> = None;
+    /// What a second task under the key changes in the one that holds it.
+    const ON_CONFLICT: OnConflict = OnConflict::Keep;
+
+    /// While a task with the same name and key waits or runs, or for [`UNIQUE_FOR`](Job::UNIQUE_FOR), no second
+    /// one is made.
     fn unique_key(&self) -> Option<String> {
         None
     }

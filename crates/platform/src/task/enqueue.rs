@@ -25,24 +25,24 @@ crate::statements! {
          ON CONFLICT DO NOTHING
          RETURNING id, kind, unique_key, queue, priority, run_at"
     }
-    /// The task that already holds a unique key.
-    FIND_UNIQUE = same {
-        "SELECT id FROM tasks WHERE kind = $1 AND unique_key = $2 AND finished_at IS NULL"
-    }
 }
 
 /// What became of one task handed to [`TaskTx::enqueue`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Enqueued {
     New(TaskId),
-    /// A task with the same name and unique key waits or runs already.
+    /// The task that holds the unique key, left as it was.
     Existing(TaskId),
+    /// The task that holds the unique key now has the new payload.
+    Replaced(TaskId),
+    /// The task that holds the unique key now waits for the new time.
+    Pushed(TaskId),
 }
 
 impl Enqueued {
     pub fn id(self) -> TaskId {
         match self {
-            Self::New(id) | Self::Existing(id) => id,
+            Self::New(id) | Self::Existing(id) | Self::Replaced(id) | Self::Pushed(id) => id,
         }
     }
 
@@ -69,18 +69,13 @@ struct Line<'t> {
 }
 
 #[derive(sqlx::FromRow)]
-struct Inserted {
-    id: TaskId,
+pub(super) struct Inserted {
+    pub(super) id: TaskId,
     kind: String,
     unique_key: Option<String>,
     queue: String,
     priority: i32,
     run_at: DateTime<Utc>,
-}
-
-#[derive(sqlx::FromRow)]
-struct Found {
-    id: TaskId,
 }
 
 impl TaskTx {
@@ -89,11 +84,21 @@ impl TaskTx {
         if tasks.is_empty() {
             return Ok(Vec::new());
         }
-        let inserted = self.insert(tasks).await?;
-        self.answer(tasks, inserted).await
+        let mut answers = Vec::with_capacity(tasks.len());
+        for run in tasks.chunk_by(|a, b| a.unique_for.is_none() && b.unique_for.is_none()) {
+            if let [task] = run
+                && let Some(hold) = task.hold()
+            {
+                answers.push(self.enqueue_held(task, hold).await?);
+            } else {
+                let inserted = self.insert(run).await?;
+                self.answer(run, inserted, &mut answers).await?;
+            }
+        }
+        Ok(answers)
     }
 
-    async fn insert(&mut self, tasks: &[NewTask]) -> Result<Vec<Inserted>, DbError> {
+    pub(super) async fn insert(&mut self, tasks: &[NewTask]) -> Result<Vec<Inserted>, DbError> {
         let now = self.clock.now();
         let created_at = sql_time(now);
         let lines: Vec<Line<'_>> =
@@ -108,9 +113,13 @@ impl TaskTx {
 
     /// Matches rows to tasks: rows come back in the order they went in, and only a task with a unique key
     /// can be missing.
-    async fn answer(&mut self, tasks: &[NewTask], inserted: Vec<Inserted>) -> Result<Vec<Enqueued>, DbError> {
+    async fn answer(
+        &mut self,
+        tasks: &[NewTask],
+        inserted: Vec<Inserted>,
+        answers: &mut Vec<Enqueued>,
+    ) -> Result<(), DbError> {
         let mut rows = inserted.into_iter().peekable();
-        let mut answers = Vec::with_capacity(tasks.len());
         for task in tasks {
             let key = task.unique_key.as_deref().map(sql_text);
             let own =
@@ -120,21 +129,7 @@ impl TaskTx {
                 None => self.existing_or_new(task).await?,
             });
         }
-        Ok(answers)
-    }
-
-    /// The task that held the unique key can finish between our insert and our look; then the key is free
-    /// and the insert is made again.
-    async fn existing_or_new(&mut self, task: &NewTask) -> Result<Enqueued, DbError> {
-        loop {
-            let query = FIND_UNIQUE.bind(task.kind).bind(task.unique_key.as_deref().map(sql_text).as_deref());
-            if let Some(found) = query.optional::<Found>(&mut self.session).await? {
-                return Ok(Enqueued::Existing(found.id));
-            }
-            if let Some(row) = self.insert(std::slice::from_ref(task)).await?.first() {
-                return Ok(Enqueued::New(row.id));
-            }
-        }
+        Ok(())
     }
 }
 
@@ -149,7 +144,8 @@ impl<'t> Line<'t> {
             payload: &task.payload,
             max_attempts: task.max_attempts,
             run_at: sql_time(task.run_at.unwrap_or(now)),
-            unique_key: task.unique_key.as_deref().map(sql_text),
+            // A key held for a period is kept elsewhere: it outlives the task, or ends before it.
+            unique_key: task.unique_key.as_deref().filter(|_| task.unique_for.is_none()).map(sql_text),
             correlation_id: task.correlation_id.as_deref().map(sql_text),
             trace_context: task.trace_context.as_deref().map(sql_text),
             cause: sql_text(&task.cause),

@@ -11,6 +11,7 @@ mod inspect;
 mod lease;
 mod model;
 mod new_task;
+mod unique;
 
 use crate::clock::Clock;
 use crate::db::{Db, DbError, Session, Stmt};
@@ -22,7 +23,7 @@ pub use finish::{Finish, Finished, Verdict};
 pub use inspect::{AttemptRow, KindCount, QueueDepth, TaskFilter, TaskRow};
 pub use lease::{TakenOver, WorkerId, WorkerRow};
 pub use model::{TaskId, TaskState};
-pub use new_task::NewTask;
+pub use new_task::{NewTask, OnConflict};
 
 /// The task table with the bell that tells workers about new rows. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -95,5 +96,11 @@ impl TaskTx {
     }
 }
 
-pub(crate) static STATEMENTS: &[&[&Stmt]] =
-    &[claim::STATEMENTS, enqueue::STATEMENTS, finish::STATEMENTS, inspect::STATEMENTS, lease::STATEMENTS];
+pub(crate) static STATEMENTS: &[&[&Stmt]] = &[
+    claim::STATEMENTS,
+    enqueue::STATEMENTS,
+    finish::STATEMENTS,
+    inspect::STATEMENTS,
+    lease::STATEMENTS,
+    unique::STATEMENTS,
+];

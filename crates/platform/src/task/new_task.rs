@@ -1,8 +1,26 @@
 //! A task about to be enqueued.
 
-use chrono::{DateTime, Utc};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::job::{Job, Priority, Queue};
+
+/// The longest a key is held. Beyond it lie dates that a database cannot hold.
+const LONGEST_HOLD: TimeDelta = TimeDelta::days(36_500);
+
+/// What becomes of the task that holds a unique key when a second one comes. Only a task that waits is ever
+/// changed; one that runs or has ended stays as it is.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum OnConflict {
+    /// It stays as it is.
+    #[default]
+    Keep,
+    /// It takes on the payload of the second.
+    ReplacePayload,
+    /// It takes on the time of the second (to wait until things have calmed down).
+    PushTime,
+}
 
 /// A task that is not in the table yet. Made from a job by [`NewTask::of`].
 #[derive(Clone, Debug)]
@@ -16,7 +34,11 @@ pub struct NewTask {
     pub max_attempts: u16,
     /// Not before this time; at once when absent.
     pub run_at: Option<DateTime<Utc>>,
+    /// No second task of this kind is made under this key: until this one has ended, or for `unique_for`.
     pub unique_key: Option<String>,
+    /// How long the key is held, from the enqueue on and beyond the task's end; until that end when absent.
+    pub unique_for: Option<Duration>,
+    pub on_conflict: OnConflict,
     pub correlation_id: Option<String>,
     /// W3C `traceparent` of whoever enqueued it.
     pub trace_context: Option<String>,
@@ -37,6 +59,8 @@ impl NewTask {
             max_attempts: J::RETRY.max_attempts(),
             run_at: None,
             unique_key: job.unique_key(),
+            unique_for: J::UNIQUE_FOR,
+            on_conflict: J::ON_CONFLICT,
             correlation_id: None,
             trace_context: None,
             cause: "program".to_owned(),
@@ -45,6 +69,18 @@ impl NewTask {
 
     pub fn at(mut self, time: DateTime<Utc>) -> Self {
         self.run_at = Some(time);
+        self
+    }
+
+    /// Holds `key` for a period instead of until the task's end.
+    pub fn unique_for(mut self, key: impl Into<String>, period: Duration) -> Self {
+        self.unique_key = Some(key.into());
+        self.unique_for = Some(period);
+        self
+    }
+
+    pub fn on_conflict(mut self, on_conflict: OnConflict) -> Self {
+        self.on_conflict = on_conflict;
         self
     }
 
@@ -66,5 +102,12 @@ impl NewTask {
     pub fn cause(mut self, cause: impl Into<String>) -> Self {
         self.cause = cause.into();
         self
+    }
+
+    /// The key it holds for a period, and how long.
+    pub(super) fn hold(&self) -> Option<(&str, TimeDelta)> {
+        let period = self.unique_for?;
+        let period = TimeDelta::from_std(period).unwrap_or(LONGEST_HOLD).min(LONGEST_HOLD);
+        self.unique_key.as_deref().map(|key| (key, period))
     }
 }
