@@ -13,6 +13,7 @@ mod shutdown;
 mod simulate;
 mod stats;
 mod tasks;
+mod timeline;
 mod workers;
 
 use std::process::ExitCode;

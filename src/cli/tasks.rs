@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use trunkline_platform::task::{AttemptRow, TaskFilter, TaskId, TaskRow, TaskState, Tasks};
 
-use super::{database, output};
+use super::{database, output, timeline};
 use crate::config::Config;
 use crate::mask;
 
@@ -108,6 +108,9 @@ impl Show {
     async fn text(self, tasks: &Tasks) -> Result<String> {
         let row = tasks.show(self.id).await?.with_context(|| format!("there is no task {}", self.id))?;
         let attempts = tasks.attempts(self.id).await?;
+        let acts = timeline::acts(tasks, self.id).await?;
+        let follow_ups = timeline::follow_ups(tasks, &row).await?;
+        let moments = timeline::of(&row, &attempts, &acts);
         let view = |text: &str| if self.unmask { text.to_owned() } else { mask::phones_in(text) };
         let attempts: Vec<AttemptRow> = attempts
             .into_iter()
@@ -116,12 +119,18 @@ impl Show {
         if self.json {
             let mut document = as_json(row, self.unmask)?;
             document["attempts"] = json!(attempts);
+            document["timeline"] = json!(timeline::viewed(moments, view));
+            document["follow_ups"] = json!(timeline::follow_ups_json(&follow_ups));
             return output::json(&document);
         }
         let now = tasks.clock().now();
         let payload = output::json(&payload(&row.payload, self.unmask))?;
         let mut text = format!("task {}  {}  {}\n", row.id, row.kind, row.state);
         text += &about(&row, now, view);
+        text += &format!("\ntimeline\n{}", timeline::told(&timeline::viewed(moments, view), now));
+        if !follow_ups.is_empty() {
+            text += &format!("\nfollowed by\n{}", timeline::told_follow_ups(&follow_ups));
+        }
         text += &format!("\npayload, version {}\n{}", row.version, output::indented(&payload));
         if !attempts.is_empty() {
             text += "\nattempts that did not succeed\n";
@@ -193,6 +202,7 @@ fn when(row: &TaskRow, now: DateTime<Utc>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use trunkline_platform::audit::{self, Act, Actor};
     use trunkline_platform::job::{Priority, Queue};
     use trunkline_platform::task::{Finish, NewTask, OnConflict, Verdict, WorkerId};
 
@@ -298,6 +308,36 @@ mod tests {
             assert!(text.contains(part), "{part} is not in\n{text}");
         }
         assert!(!text.contains("1212555"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn the_life_of_a_task_is_told_in_order_with_what_followed_from_it() {
+        let place = place();
+        let tasks = two_tasks(&place).await;
+        let follow_up = NewTask { cause: "task:1".to_owned(), unique_key: None, ..task("text.check") };
+        tasks.enqueue(&[follow_up]).await.unwrap();
+        let actor =
+            Actor { name: "operator:ana".to_owned(), reason: Some("asked by +12125550101".to_owned()) };
+        let act = Act { action: "task.look", subject: "task:1".to_owned(), before: None, after: None };
+        let mut tx = tasks.begin().await.unwrap();
+        audit::record(tx.session(), tasks.clock().now(), &actor, &[act]).await.unwrap();
+        tx.commit().await.unwrap();
+
+        let text = Show { json: true, ..show(1) }.text(&tasks).await.unwrap();
+        let document: Value = serde_json::from_str(&text).unwrap();
+        let mut told: Vec<&str> =
+            document["timeline"].as_array().unwrap().iter().map(|m| m["what"].as_str().unwrap()).collect();
+        assert_eq!(told.remove(0), "enqueued by webhook:12");
+        told.sort_unstable();
+        let expected = [
+            "attempt 1 by wk_1: permanent after 1.250s",
+            "dead",
+            "task.look by operator:ana (asked by +*******0101)",
+        ];
+        assert_eq!(told, expected);
+        assert_eq!(document["follow_ups"], json!([{"id": 3, "kind": "text.check", "state": "pending"}]));
+        let text = show(1).text(&tasks).await.unwrap();
+        assert!(text.contains("followed by\n  task 3  text.check  pending"), "{text}");
     }
 
     #[tokio::test]
