@@ -4,7 +4,8 @@
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use trunkline_platform::audit::{self, Actor, AuditFilter, AuditRow};
+use trunkline_platform::audit::{self, Act, Actor, AuditFilter, AuditRow};
+use trunkline_platform::task::Tasks;
 
 use super::{database, output};
 use crate::config::Config;
@@ -43,6 +44,8 @@ pub(super) struct AuditCommand {
 enum Action {
     /// List what was done, the newest first
     List(List),
+    /// Write down what was done outside the program, for whoever looks next
+    Note(Note),
 }
 
 #[derive(Args, Debug)]
@@ -66,21 +69,50 @@ struct List {
     json: bool,
 }
 
+#[derive(Args, Debug)]
+struct Note {
+    /// What it is about: task:17, queue:media, …
+    subject: String,
+    #[command(flatten)]
+    actor: ActorArgs,
+}
+
 impl AuditCommand {
     pub(super) async fn run(self, config: &Config) -> Result<()> {
-        let Action::List(list) = self.action;
         let tasks = database::open_tasks(config).await?;
+        match self.action {
+            Action::List(list) => output::print(&list.text(&tasks).await?),
+            Action::Note(note) => note.write(&tasks).await,
+        }
+    }
+}
+
+impl Note {
+    async fn write(self, tasks: &Tasks) -> Result<()> {
+        let actor = self.actor.actor()?;
+        if actor.reason.is_none() {
+            bail!("a note without a text: say what was done with --reason TEXT");
+        }
+        let act = Act { action: "note", subject: self.subject, before: None, after: None };
+        let mut tx = tasks.begin().await?;
+        audit::record(tx.session(), tasks.clock().now(), &actor, &[act]).await?;
+        Ok(tx.commit().await?)
+    }
+}
+
+impl List {
+    async fn text(self, tasks: &Tasks) -> Result<String> {
         let filter = AuditFilter {
-            subject: list.subject,
-            actor: list.actor,
-            action: list.action,
-            before: list.before,
-            limit: list.limit,
+            subject: self.subject,
+            actor: self.actor,
+            action: self.action,
+            before: self.before,
+            limit: self.limit,
         };
         let rows = audit::list(tasks.db(), &filter).await?;
-        if list.json {
+        if self.json {
             let rows: Vec<Value> = rows.iter().map(as_json).collect();
-            return output::print(&output::json(&rows)?);
+            return output::json(&rows);
         }
         let now = tasks.clock().now();
         let mut table = output::Table::new(&[">ID", "WHEN", "WHO", "WHAT", "TO", "BEFORE", "AFTER", "WHY"]);
@@ -99,7 +131,7 @@ impl AuditCommand {
                 value(&row.reason),
             ]);
         }
-        output::print(&table.text("nothing was done by anybody"))
+        Ok(table.text("nothing was done by anybody"))
     }
 }
 
@@ -111,4 +143,31 @@ fn as_json(row: &AuditRow) -> Value {
         "reason": row.reason.as_deref().map(mask::phones_in),
         "before": parsed(&row.before), "after": parsed(&row.after),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::database::testing::place;
+
+    #[tokio::test]
+    async fn a_note_is_in_the_book_without_anybodys_number() {
+        let place = place();
+        let tasks = place.migrated().await;
+        let list = |json| List { subject: None, actor: None, action: None, before: None, limit: 50, json };
+        assert_eq!(list(false).text(&tasks).await.unwrap(), "nothing was done by anybody\n");
+
+        let actor = |reason: Option<&str>| ActorArgs {
+            by: Some("ana".to_owned()),
+            reason: reason.map(str::to_owned),
+        };
+        let note = |reason| Note { subject: "task:17".to_owned(), actor: actor(reason) };
+        note(Some("called +12125550101 by hand")).write(&tasks).await.unwrap();
+        let told = list(false).text(&tasks).await.unwrap();
+        assert!(told.contains("operator:ana  note  task:17"), "{told}");
+        let rows: Value = serde_json::from_str(&list(true).text(&tasks).await.unwrap()).unwrap();
+        assert_eq!(rows[0]["reason"], "called +*******0101 by hand");
+        let refusal = note(None).write(&tasks).await.unwrap_err().to_string();
+        assert!(refusal.contains("--reason"), "{refusal}");
+    }
 }
