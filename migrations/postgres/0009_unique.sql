@@ -5,7 +5,7 @@ CREATE TABLE unique_periods (
     unique_key TEXT        NOT NULL,
     until      TIMESTAMPTZ NOT NULL,
     -- Absent only within the transaction that makes the task.
-    task_id    BIGINT     ,
+    task_id    BIGINT,
     PRIMARY KEY (kind, unique_key)
 );
 

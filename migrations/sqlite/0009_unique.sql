@@ -5,7 +5,7 @@ CREATE TABLE unique_periods (
     unique_key TEXT        NOT NULL,
     until      TEXT        NOT NULL,
     -- Absent only within the transaction that makes the task.
-    task_id    INTEGER    ,
+    task_id    INTEGER,
     PRIMARY KEY (kind, unique_key)
 ) STRICT;
 
