@@ -57,7 +57,7 @@ impl Place {
         let metrics = Metrics::new(&prometheus::Registry::new())?;
         let ring = match &redis {
             Some(redis) => Ring::redis(&redis.url(), "bench", metrics.clone())?,
-            None => Ring::local(),
+            None => Ring::of_database(&db, metrics.clone()),
         };
         let tasks = Tasks::new(db, ring, Clock::system());
         Ok(Self { name, tasks, metrics, _folder: folder, _postgres: postgres, _redis: redis })

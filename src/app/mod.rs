@@ -82,7 +82,7 @@ impl App {
 
         let metrics_registry = MetricsRegistry::new();
         let metrics = Metrics::new(&metrics_registry)?;
-        let ring = config.redis.ring(metrics.clone()).context("setting up Redis (redis.url)")?;
+        let ring = config.redis.ring(&db, metrics.clone()).context("setting up Redis (redis.url)")?;
         let tasks = Tasks::new(db.clone(), ring, clock.clone());
         if db.engine() == Engine::Sqlite {
             // The lock says that nobody else is there: what a process before us held is free at once.
@@ -157,7 +157,6 @@ impl App {
         let probes = probes::Probes {
             db: self.db.clone(),
             ring: self.tasks.ring().clone(),
-            redis_configured: self.config.redis.url.is_some(),
             workers: workers.as_ref().map(Workers::readiness),
             clock: self.clock.clone(),
         };

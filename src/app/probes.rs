@@ -19,7 +19,6 @@ const DEADLINE: Duration = Duration::from_secs(2);
 pub(super) struct Probes {
     pub(super) db: Db,
     pub(super) ring: Ring,
-    pub(super) redis_configured: bool,
     pub(super) workers: Option<Readiness>,
     pub(super) clock: Clock,
 }
@@ -36,6 +35,9 @@ struct Checks {
     /// Tasks run without Redis, only not as soon: it does not decide readiness.
     #[serde(skip_serializing_if = "Option::is_none")]
     redis: Option<Check>,
+    /// The same for the connection that listens to PostgreSQL, where there is no Redis.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    listen: Option<Check>,
     #[serde(skip_serializing_if = "Option::is_none")]
     workers: Option<Check>,
 }
@@ -62,7 +64,12 @@ pub(super) fn health() -> &'static str {
 /// `GET /readyz`: what it needs answers too.
 #[handler]
 pub(super) async fn ready(Data(probes): Data<&Probes>) -> Response {
-    let (database, redis) = tokio::join!(probes.database(), probes.redis());
+    let (database, ring) = tokio::join!(probes.database(), probes.ring());
+    let (redis, listen) = match probes.ring {
+        Ring::Local(_) => (None, None),
+        Ring::Postgres(_) => (None, Some(ring)),
+        Ring::Redis(_) => (Some(ring), None),
+    };
     let workers = probes.workers.as_ref().map(|workers| {
         let silent = workers.silent(probes.clock.now());
         let names: Vec<&str> = silent.iter().map(|queue| queue.name()).collect();
@@ -70,7 +77,7 @@ pub(super) async fn ready(Data(probes): Data<&Probes>) -> Response {
     });
     let ready = database.ok && workers.as_ref().is_none_or(|check| check.ok);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let report = Report { ready, checks: Checks { database, redis, workers } };
+    let report = Report { ready, checks: Checks { database, redis, listen, workers } };
     Json(report).with_status(status).into_response()
 }
 
@@ -83,14 +90,11 @@ impl Probes {
         })
     }
 
-    async fn redis(&self) -> Option<Check> {
-        if !self.redis_configured {
-            return None;
-        }
-        Some(Check::of(match tokio::time::timeout(DEADLINE, self.ring.ping()).await {
+    async fn ring(&self) -> Check {
+        Check::of(match tokio::time::timeout(DEADLINE, self.ring.ping()).await {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(error.to_string()),
             Err(_) => Some("no answer in time".to_owned()),
-        }))
+        })
     }
 }

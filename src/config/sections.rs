@@ -15,7 +15,7 @@ use trunkline_jobs::media::FetchConfig;
 use trunkline_jobs::media::guard::{AddressPolicy, HostRule};
 use trunkline_openphone::client::ClientConfig;
 use trunkline_openphone::signature::{SecretError, Secrets, Tolerance};
-use trunkline_platform::db::{DbOptions, DbUrl};
+use trunkline_platform::db::{Db, DbOptions, DbUrl};
 use trunkline_platform::metrics::Metrics;
 use trunkline_platform::ring::{RedisRingError, Ring};
 use trunkline_platform::worker::WorkerConfig;
@@ -54,11 +54,11 @@ pub struct RedisConfig {
 }
 
 impl RedisConfig {
-    /// The ring in Redis or, without one, in this process.
-    pub fn ring(&self, metrics: Metrics) -> Result<Ring, RedisRingError> {
+    /// The ring in Redis or, without one, the database's own.
+    pub fn ring(&self, db: &Db, metrics: Metrics) -> Result<Ring, RedisRingError> {
         match &self.url {
             Some(url) => Ring::redis(url.expose_secret(), &self.prefix, metrics),
-            None => Ok(Ring::local()),
+            None => Ok(Ring::of_database(db, metrics)),
         }
     }
 }

@@ -6,6 +6,7 @@ mod harness;
 mod servers;
 
 mod attempts;
+mod bell;
 mod calls;
 mod claims;
 mod commands;

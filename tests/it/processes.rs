@@ -50,7 +50,7 @@ async fn a_second_process_on_a_sqlite_file_is_refused_with_the_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn postgres_without_redis_works_by_looking_at_the_table() {
+async fn postgres_without_redis_shares_the_work_as_well() {
     let mut env = Env::postgres().await;
     env.redis_url = None;
     let mut receiver = Program::new(&env, &["serve", "--roles", "receiver"]);

@@ -115,7 +115,7 @@ impl Metrics {
             )?,
             ring_errors: counter(
                 "trunkline_ring_errors_total",
-                "Calls to Redis that failed or took too long",
+                "Calls to the ring that failed or took too long",
             )?,
             held,
         })

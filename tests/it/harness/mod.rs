@@ -128,7 +128,7 @@ impl Env {
     pub(crate) fn ring(&self) -> Ring {
         match &self.redis_url {
             Some(url) => Ring::redis(url, &self.redis_prefix, self.metrics.clone()).unwrap(),
-            None => Ring::local(),
+            None => Ring::of_database(&self.db, self.metrics.clone()),
         }
     }
 

@@ -225,6 +225,14 @@ impl Db {
         }
     }
 
+    /// How to reach PostgreSQL for a connection that listens.
+    pub(crate) fn listen_options(&self) -> Option<PgConnectOptions> {
+        match &self.pools {
+            Pools::Postgres { general, .. } => Some((*general.connect_options()).clone()),
+            Pools::Sqlite { .. } => None,
+        }
+    }
+
     fn session(&self, conn: Result<Conn, sqlx::Error>) -> Result<Session, DbError> {
         conn.map(|conn| Session::new(conn, self.statement_timeout))
             .map_err(|source| DbError::of("ACQUIRE", source))

@@ -5,11 +5,15 @@
 //! It is bounded, and a full or absent ring is no error. Pushing never waits; popping has a deadline.
 
 mod local;
+mod postgres;
 mod redis;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use thiserror::Error;
+
+use crate::db::Db;
 use crate::job::{Priority, Queue};
 use crate::metrics::Metrics;
 use crate::task::TaskId;
@@ -27,17 +31,36 @@ pub struct Bell {
     pub id: TaskId,
 }
 
-/// Where bells ring: inside this process, or in Redis for every process. Cheap to clone.
+/// Where bells ring: inside this process, or through PostgreSQL or Redis for every process. Cheap to clone.
 #[derive(Clone, Debug)]
 pub enum Ring {
     Local(local::LocalRing),
+    Postgres(Arc<postgres::PostgresRing>),
     Redis(Arc<redis::RedisRing>),
+}
+
+/// Why the ring does not answer.
+#[derive(Debug, Error)]
+pub enum RingError {
+    #[error("the connection that listens for new tasks is away")]
+    Deaf,
+    #[error(transparent)]
+    Redis(#[from] RedisRingError),
 }
 
 impl Ring {
     /// A ring inside this process. With several processes on one database the others find tasks by polling.
     pub fn local() -> Self {
         Self::Local(local::LocalRing::default())
+    }
+
+    /// The ring that needs no server beside the database: `NOTIFY` on PostgreSQL, on SQLite the ring of this
+    /// process, which there is the only one. It connects when it can and again whenever it was lost.
+    pub fn of_database(db: &Db, metrics: Metrics) -> Self {
+        match db.listen_options() {
+            Some(connect) => Self::Postgres(Arc::new(postgres::PostgresRing::new(connect, metrics))),
+            None => Self::local(),
+        }
     }
 
     /// A ring in Redis 7 or newer. `prefix` begins every key, so that installations can share a server.
@@ -53,6 +76,7 @@ impl Ring {
         }
         match self {
             Self::Local(ring) => ring.push(&bells),
+            Self::Postgres(ring) => ring.push(&bells),
             Self::Redis(ring) => ring.push(bells),
         }
     }
@@ -61,17 +85,28 @@ impl Ring {
     pub fn listen(&self, queue: Queue) -> Listener {
         match self {
             Self::Local(ring) => Listener::Local(ring.lane(queue.name())),
+            Self::Postgres(ring) => Listener::Local(ring.lane(queue.name())),
             Self::Redis(ring) => Listener::Redis(Box::new(ring.listen(queue))),
         }
     }
 
     /// Whether the ring answers; the in-process one always does.
-    pub async fn ping(&self) -> Result<(), RedisRingError> {
+    pub async fn ping(&self) -> Result<(), RingError> {
         match self {
             Self::Local(_) => Ok(()),
-            Self::Redis(ring) => ring.ping().await,
+            Self::Postgres(ring) => ring.listens().then_some(()).ok_or(RingError::Deaf),
+            Self::Redis(ring) => Ok(ring.ping().await?),
         }
     }
+}
+
+/// What a listener heard.
+#[derive(Debug, Eq, PartialEq)]
+pub enum Heard {
+    /// These became ready, the most urgent first; none when nothing was heard in time.
+    Tasks(Vec<i64>),
+    /// Another process made tasks ready and did not say which: look at the table.
+    Look,
 }
 
 /// Waits for the bells of one queue.
@@ -82,12 +117,11 @@ pub enum Listener {
 }
 
 impl Listener {
-    /// Up to `max` ids of tasks, the most urgent first; empty when none came within `wait`. Cancelling it can lose
-    /// ids, which the table poll then finds.
-    pub async fn pop(&mut self, max: usize, wait: Duration) -> Vec<i64> {
+    /// Waits up to `wait` for up to `max` tasks. Cancelling it can lose bells, which the table poll makes up for.
+    pub async fn pop(&mut self, max: usize, wait: Duration) -> Heard {
         match self {
             Self::Local(lane) => lane.pop(max, wait).await,
-            Self::Redis(listener) => listener.pop(max, wait).await,
+            Self::Redis(listener) => Heard::Tasks(listener.pop(max, wait).await),
         }
     }
 }

@@ -14,7 +14,7 @@ use super::pool::Pulse;
 use crate::db::DbError;
 use crate::job::Queue;
 use crate::metrics::Metrics;
-use crate::ring::Listener;
+use crate::ring::{Heard, Listener};
 use crate::task::{Finish, Tasks};
 
 /// The most tasks of one claim, and of the channel between fetching and running.
@@ -107,9 +107,10 @@ impl Fetcher {
             }
             return Ok(());
         }
-        let ids = self.listener.pop(room, until_poll).await;
-        if !ids.is_empty() {
-            self.claim(Claim::Ids(ids)).await?;
+        match self.listener.pop(room, until_poll).await {
+            Heard::Tasks(ids) if ids.is_empty() => {}
+            Heard::Tasks(ids) => drop(self.claim(Claim::Ids(ids)).await?),
+            Heard::Look => *next_poll = Instant::now(),
         }
         Ok(())
     }
