@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use trunkline_jobs::events::{Accepted, Delivery, accept};
+use trunkline_platform::crash_point;
 use trunkline_platform::db::DbError;
 use trunkline_platform::task::Tasks;
 
@@ -114,7 +115,9 @@ async fn store(tasks: &Tasks, deliveries: Vec<Delivery>) -> Vec<Result<Accepted,
 async fn commit(tasks: &Tasks, deliveries: &[Delivery]) -> Result<Vec<Accepted>, DbError> {
     let mut tx = tasks.begin().await?;
     let outcomes = accept(&mut tx, deliveries).await?;
+    crash_point!("accept.before_commit");
     tx.commit().await?;
+    crash_point!("accept.after_commit");
     Ok(outcomes)
 }
 

@@ -118,6 +118,18 @@ both_engines! {
         assert_eq!(tasks.unfinished_due().await.unwrap(), 1, "one follow-up was made");
     }
 
+    async fn a_stale_verdict_in_the_batch_of_the_true_one_is_refused_all_the_same(env: Env) {
+        let tasks = env.tasks();
+        let me = worker(&tasks, "wk_1").await;
+        let id = tasks.enqueue(&tasks_of(1)).await.unwrap()[0].id();
+        let stale = tasks.claim_due(&me, Play::QUEUE, 1).await.unwrap().remove(0);
+        tasks.finish(&[Finish { follow_ups: Vec::new(), ..done(&stale, Verdict::GiveBack) }]).await.unwrap();
+        let fresh = tasks.claim_due(&me, Play::QUEUE, 1).await.unwrap().remove(0);
+        let finished = tasks.finish(&[done(&stale, Verdict::Done), done(&fresh, Verdict::Done)]).await.unwrap();
+        assert_eq!(finished.lost, [id]);
+        assert_eq!(tasks.unfinished_due().await.unwrap(), 1, "one follow-up, not two");
+    }
+
     async fn a_verdict_written_twice_counts_once(env: Env) {
         let tasks = env.tasks();
         let me = worker(&tasks, "wk_1").await;

@@ -8,12 +8,14 @@
 //! * [`audit`]: the book of what people did.
 //! * [`clock`], [`metrics`]: time as a value, and what is counted.
 //! * [`testkit`]: running jobs in tests, without waiting.
+//! * [`mod@crash`]: named places to die at, in test builds.
 //!
 //! Knows nothing of phones; could be published on its own.
 
 pub mod audit;
 mod chain;
 pub mod clock;
+pub mod crash;
 pub mod db;
 pub mod job;
 pub mod metrics;

@@ -3,6 +3,7 @@
 //! `both_engines!` makes two tests of one body: SQLite with the ring in process, PostgreSQL with the ring in
 //! Redis. Each test has a database of its own, cloned from a migrated template.
 
+pub(crate) mod judge;
 mod play;
 mod program;
 mod provider;

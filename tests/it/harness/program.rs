@@ -1,6 +1,7 @@
 //! The real program as a child process.
 
 use std::net::TcpListener;
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -10,6 +11,9 @@ use anyhow::{Context, Result, bail};
 use super::{Env, secrets};
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
+const CRASH_AT: &str = "CRASH_AT";
+/// What a crash point ends the process with.
+const SIGABRT: i32 = 6;
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// A loopback port nobody listens on at the moment, below the range clients get theirs from.
@@ -81,8 +85,23 @@ impl Program {
         command
     }
 
+    /// Has the next start die when it comes to a crash point for the n-th time.
+    pub(crate) fn arm(&mut self, crash_point: &str, hit: u32) {
+        self.disarm();
+        self.variables.push((CRASH_AT.to_owned(), format!("{crash_point}:{hit}")));
+    }
+
+    pub(crate) fn disarm(&mut self) {
+        self.variables.retain(|(name, _)| name != CRASH_AT);
+    }
+
     /// Starts it and waits until it says that it is ready.
     pub(crate) async fn start(&mut self) -> Result<()> {
+        self.spawn()?;
+        self.ready().await
+    }
+
+    pub(crate) fn spawn(&mut self) -> Result<()> {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log())?;
         let child = self
             .command(&self.command)
@@ -92,7 +111,21 @@ impl Program {
             .spawn()
             .context("starting the program")?;
         self.child = Some(child);
-        self.ready().await
+        Ok(())
+    }
+
+    /// Waits for its death at a crash point; false when it lives on, or ended some other way.
+    pub(crate) async fn died(&mut self, within: Duration) -> bool {
+        let deadline = Instant::now() + within;
+        while Instant::now() < deadline {
+            let Some(child) = self.child.as_mut() else { return false };
+            if let Ok(Some(status)) = child.try_wait() {
+                self.child = None;
+                return status.signal() == Some(SIGABRT);
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        false
     }
 
     fn log(&self) -> PathBuf {

@@ -8,6 +8,7 @@
 use chrono::{DateTime, Utc};
 
 use super::{TaskId, Tasks, WorkerId};
+use crate::crash_point;
 use crate::db::DbError;
 use crate::job::{Priority, Queue};
 
@@ -106,8 +107,12 @@ impl Tasks {
         ids: Vec<i64>,
     ) -> Result<Vec<ClaimedRow>, DbError> {
         let mut session = self.db.write_one_pinned().await?;
+        crash_point!("claim.before_commit");
         let query = CLAIM_BY_ID.bind(ids).bind(worker.as_str()).bind(self.clock.now()).bind(queue.name());
         let mut rows: Vec<ClaimedRow> = query.all(&mut session).await?;
+        if !rows.is_empty() {
+            crash_point!("claim.after_commit");
+        }
         sort(&mut rows);
         Ok(rows)
     }
@@ -124,6 +129,7 @@ impl Tasks {
         limit: usize,
     ) -> Result<Vec<ClaimedRow>, DbError> {
         let mut session = self.db.write_one_pinned().await?;
+        crash_point!("claim.before_commit");
         let mut rows: Vec<ClaimedRow> = Vec::new();
         for priority in Priority::ALL {
             let Some(left) = limit.checked_sub(rows.len()).filter(|left| *left > 0) else { break };
@@ -134,6 +140,9 @@ impl Tasks {
                 .bind(priority.level())
                 .bind(i64::try_from(left).unwrap_or(i64::MAX));
             rows.extend(query.all::<ClaimedRow>(&mut session).await?);
+        }
+        if !rows.is_empty() {
+            crash_point!("claim.after_commit");
         }
         sort(&mut rows);
         Ok(rows)
@@ -149,7 +158,11 @@ impl Tasks {
         queue: Queue,
     ) -> Result<Option<ClaimedRow>, DbError> {
         let query = CLAIM_SUSPECT.bind(queue.name()).bind(worker.as_str()).bind(self.clock.now());
-        query.optional(&mut self.db.write_one().await?).await
+        let row = query.optional(&mut self.db.write_one().await?).await?;
+        if row.is_some() {
+            crash_point!("claim_suspect.after_commit");
+        }
+        Ok(row)
     }
 }
 

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::{NewTask, TaskId, TaskState, TaskTx, Tasks, WorkerId};
+use crate::crash_point;
 use crate::db::{DbError, Rows, sql_time};
 use crate::job::Priority;
 use crate::ring::Bell;
@@ -20,7 +21,7 @@ crate::statements! {
          FROM " (rows "$1" as r (id BIGINT, attempt INTEGER, state TEXT, run_at TIMESTAMPTZ,
             finished_at TIMESTAMPTZ, died_at TIMESTAMPTZ, refund INTEGER, error TEXT))
         " WHERE tasks.id = r.id AND tasks.attempt = r.attempt AND tasks.state || '' = 'running'
-         RETURNING tasks.id, tasks.queue, tasks.priority, tasks.state, tasks.run_at"
+         RETURNING tasks.id, tasks.attempt, tasks.queue, tasks.priority, tasks.state, tasks.run_at"
     }
     INSERT_ATTEMPTS = parts {
         "INSERT INTO task_attempts (task_id, attempt, worker, started_at, duration_ms, verdict, error)
@@ -119,6 +120,7 @@ struct AttemptLine<'f> {
 #[derive(sqlx::FromRow)]
 struct FinishedRow {
     id: TaskId,
+    attempt: i32,
     queue: String,
     priority: i32,
     #[sqlx(try_from = "String")]
@@ -131,7 +133,9 @@ impl Tasks {
     pub async fn finish(&self, batch: &[Finish]) -> Result<Finished, DbError> {
         let mut tx = self.begin_pinned().await?;
         let finished = tx.finish(batch).await?;
+        crash_point!("finish.before_commit");
         tx.commit().await?;
+        crash_point!("finish.after_commit");
         Ok(finished)
     }
 }
@@ -144,18 +148,24 @@ impl TaskTx {
             batch.iter().map(|finish| VerdictLine::of(finish, now, &now_text)).collect();
         let rows: Vec<FinishedRow> = FINISH.bind(Rows::of(&lines)?).all(&mut self.session).await?;
 
-        let written: HashSet<TaskId> = rows.iter().map(|row| row.id).collect();
+        // By token: one batch can hold the verdict of the owner and that of an owner before it.
+        let owners: HashSet<(TaskId, i32)> = rows.iter().map(|row| (row.id, row.attempt)).collect();
+        let counts = |finish: &&Finish| owners.contains(&(finish.id, finish.attempt));
         for row in rows.into_iter().filter(|row| row.state == TaskState::Pending && row.run_at <= now) {
             let priority = Priority::from_level(row.priority);
             self.bells.push(Bell { queue: row.queue, priority, id: row.id });
         }
-        let counted = || batch.iter().filter(|finish| written.contains(&finish.id));
+        let counted = || batch.iter().filter(counts);
         self.record_attempts(counted()).await?;
         let follow_ups: Vec<NewTask> =
             counted().flat_map(|finish| finish.follow_ups.iter().cloned()).collect();
+        if !follow_ups.is_empty() {
+            crash_point!("finish.before_follow_ups");
+        }
         self.enqueue(&follow_ups).await?;
 
-        let lost = batch.iter().map(|finish| finish.id).filter(|id| !written.contains(id)).collect();
+        let written = counted().map(|finish| finish.id).collect();
+        let lost = batch.iter().filter(|finish| !counts(finish)).map(|finish| finish.id).collect();
         Ok(Finished { written, lost })
     }
 

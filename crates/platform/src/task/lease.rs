@@ -9,6 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
 use super::{TaskId, TaskState, Tasks};
+use crate::crash_point;
 use crate::db::DbError;
 use crate::job::Priority;
 use crate::ring::Bell;
@@ -155,7 +156,11 @@ impl Tasks {
 
     /// Ends the leases that have run out. Any process may do it at any time.
     pub async fn expire_leases(&self) -> Result<u64, DbError> {
-        EXPIRE.bind(self.clock.now()).execute(&mut self.db.write_one().await?).await
+        let expired = EXPIRE.bind(self.clock.now()).execute(&mut self.db.write_one().await?).await?;
+        if expired > 0 {
+            crash_point!("expire.after_commit");
+        }
+        Ok(expired)
     }
 
     /// Puts back every running task whose worker is gone.
@@ -185,7 +190,9 @@ impl Tasks {
                 total.dead.push((task.id, task.kind));
             }
         }
+        crash_point!("take_over.before_commit");
         tx.commit().await?;
+        crash_point!("take_over.after_commit");
         Ok(true)
     }
 

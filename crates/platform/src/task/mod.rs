@@ -14,6 +14,7 @@ mod new_task;
 mod unique;
 
 use crate::clock::Clock;
+use crate::crash_point;
 use crate::db::{Db, DbError, Session, Stmt};
 use crate::ring::{Bell, Ring};
 
@@ -91,6 +92,9 @@ impl TaskTx {
     /// way: enqueue again under a unique key.
     pub async fn commit(self) -> Result<(), DbError> {
         self.session.commit().await?;
+        if !self.bells.is_empty() {
+            crash_point!("bell.before_ring");
+        }
         self.ring.push(self.bells);
         Ok(())
     }

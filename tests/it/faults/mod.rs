@@ -1,0 +1,4 @@
+//! What a fault costs: time, and nothing else. Each fault is a file; the longer run of all of them at random is
+//! `ops/chaos`.
+
+mod crash_points;

@@ -1,0 +1,285 @@
+//! What must hold: the task table as it should be, in plain Rust. Each method says what a call must answer, and
+//! takes the change on.
+
+use std::collections::{BTreeMap, HashMap};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use trunkline_platform::task::{Finish, NewTask, OnConflict, TaskState, Verdict};
+
+/// After so many dead workers a task is a dead letter.
+const MAX_CRASHES: i32 = 3;
+/// After so many it runs in the isolation lane only.
+const SUSPECT: i32 = 2;
+
+/// One row, as far as the state machine decides it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Row {
+    pub(super) state: TaskState,
+    pub(super) attempt: i32,
+    pub(super) refunds: i32,
+    pub(super) crashes: i32,
+    pub(super) run_at: DateTime<Utc>,
+    pub(super) worker: Option<String>,
+    pub(super) payload: String,
+    /// Attempts that left a row.
+    pub(super) failures: i64,
+}
+
+#[derive(Debug)]
+struct Task {
+    row: Row,
+    queue: &'static str,
+    priority: u8,
+    max_attempts: i32,
+    unique_key: Option<String>,
+    /// How often it was written as done.
+    completions: u32,
+}
+
+/// What the enqueue of one task must come to.
+#[derive(Debug, PartialEq)]
+pub(super) enum Coming {
+    New,
+    Existing(i64),
+    Replaced(i64),
+    Pushed(i64),
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Model {
+    tasks: BTreeMap<i64, Task>,
+    /// Leases, by worker.
+    leases: BTreeMap<String, DateTime<Utc>>,
+    /// Keys held for a period: until when, and by which task.
+    periods: HashMap<String, (DateTime<Utc>, i64)>,
+}
+
+impl Task {
+    fn unfinished(&self) -> bool {
+        matches!(self.row.state, TaskState::Pending | TaskState::Running)
+    }
+
+    fn due(&self, now: DateTime<Utc>) -> bool {
+        self.row.state == TaskState::Pending && self.row.run_at <= now
+    }
+
+    fn used_up(&self) -> bool {
+        self.row.attempt - self.row.refunds >= self.max_attempts
+    }
+}
+
+impl Model {
+    pub(super) fn rows(&self) -> BTreeMap<i64, Row> {
+        self.tasks.iter().map(|(id, task)| (*id, task.row.clone())).collect()
+    }
+
+    pub(super) fn ids(&self) -> Vec<i64> {
+        self.tasks.keys().copied().collect()
+    }
+
+    pub(super) fn last_id(&self) -> i64 {
+        self.tasks.keys().next_back().copied().unwrap_or_default()
+    }
+
+    pub(super) fn unfinished(&self) -> usize {
+        self.tasks.values().filter(|task| task.unfinished()).count()
+    }
+
+    pub(super) fn has_work(&self, queue: &str) -> bool {
+        self.tasks.values().any(|task| task.queue == queue && task.unfinished())
+    }
+
+    /// One live attempt ends a task: a done one was written once, and no other at all.
+    pub(super) fn ended_twice(&self) -> Option<i64> {
+        let once = |task: &Task| task.completions == u32::from(task.row.state == TaskState::Done);
+        self.tasks.iter().find(|(_, task)| !once(task)).map(|(id, _)| *id)
+    }
+
+    /// Two unfinished tasks under one key.
+    pub(super) fn key_held_twice(&self) -> Option<&str> {
+        let mut held = std::collections::HashSet::new();
+        let keys = self.tasks.values().filter(|task| task.unfinished());
+        keys.filter_map(|task| task.unique_key.as_deref()).find(|key| !held.insert(*key))
+    }
+
+    /// A task comes in.
+    pub(super) fn enqueue(&mut self, new: &NewTask, now: DateTime<Utc>) -> Coming {
+        let Some(key) = new.unique_key.as_deref() else { return Coming::New };
+        let holder = if new.unique_for.is_some() {
+            self.periods.get(key).filter(|(until, _)| *until > now).map(|(_, id)| *id)
+        } else {
+            let held = |task: &Task| task.unfinished() && task.unique_key.as_deref() == Some(key);
+            self.tasks.iter().find(|(_, task)| held(task)).map(|(id, _)| *id)
+        };
+        let Some(id) = holder else { return Coming::New };
+        let Some(task) = self.tasks.get_mut(&id).filter(|task| task.row.state == TaskState::Pending) else {
+            return Coming::Existing(id);
+        };
+        match new.on_conflict {
+            OnConflict::Keep => Coming::Existing(id),
+            OnConflict::ReplacePayload => {
+                task.row.payload.clone_from(&new.payload);
+                Coming::Replaced(id)
+            }
+            OnConflict::PushTime => {
+                task.row.run_at = new.run_at.unwrap_or(now);
+                Coming::Pushed(id)
+            }
+        }
+    }
+
+    /// A new task got this id.
+    pub(super) fn insert(&mut self, id: i64, new: &NewTask, now: DateTime<Utc>) {
+        let row = Row {
+            state: TaskState::Pending,
+            attempt: 0,
+            refunds: 0,
+            crashes: 0,
+            run_at: new.run_at.unwrap_or(now),
+            worker: None,
+            payload: new.payload.clone(),
+            failures: 0,
+        };
+        let unique_key = new.unique_key.clone().filter(|_| new.unique_for.is_none());
+        if let (Some(key), Some(period)) = (&new.unique_key, new.unique_for) {
+            self.periods.insert(key.clone(), (now + TimeDelta::from_std(period).unwrap(), id));
+        }
+        let task = Task {
+            row,
+            queue: new.queue.name(),
+            priority: new.priority.level(),
+            max_attempts: i32::from(new.max_attempts),
+            unique_key,
+            completions: 0,
+        };
+        self.tasks.insert(id, task);
+    }
+
+    fn claim(&mut self, worker: &str, mut ids: Vec<i64>, limit: usize) -> Vec<(i64, i32)> {
+        if !self.leases.contains_key(worker) {
+            return Vec::new();
+        }
+        let order = |id: &i64| (self.tasks[id].priority, self.tasks[id].row.run_at, *id);
+        ids.sort_by_key(order);
+        ids.truncate(limit);
+        ids.iter()
+            .map(|id| {
+                let row = &mut self.tasks.get_mut(id).unwrap().row;
+                row.state = TaskState::Running;
+                row.attempt += 1;
+                row.worker = Some(worker.to_owned());
+                (*id, row.attempt)
+            })
+            .collect()
+    }
+
+    fn ready(&self, queue: &str, now: DateTime<Utc>, suspects: bool) -> Vec<i64> {
+        let ready =
+            |task: &Task| task.queue == queue && task.due(now) && (task.row.crashes >= SUSPECT) == suspects;
+        self.tasks.iter().filter(|(_, task)| ready(task)).map(|(id, _)| *id).collect()
+    }
+
+    /// The ids and fencing tokens a claim from the table must get.
+    pub(super) fn claim_due(
+        &mut self,
+        worker: &str,
+        queue: &str,
+        limit: usize,
+        now: DateTime<Utc>,
+    ) -> Vec<(i64, i32)> {
+        self.claim(worker, self.ready(queue, now, false), limit)
+    }
+
+    pub(super) fn claim_ids(
+        &mut self,
+        worker: &str,
+        queue: &str,
+        ids: &[i64],
+        now: DateTime<Utc>,
+    ) -> Vec<(i64, i32)> {
+        let ready = self.ready(queue, now, false);
+        self.claim(worker, ready.into_iter().filter(|id| ids.contains(id)).collect(), usize::MAX)
+    }
+
+    /// The isolation lane takes the one that waits longest, whatever its priority.
+    pub(super) fn claim_suspect(&mut self, worker: &str, queue: &str, now: DateTime<Utc>) -> Vec<(i64, i32)> {
+        let suspects = self.ready(queue, now, true);
+        let first = suspects.into_iter().min_by_key(|id| (self.tasks[id].row.run_at, *id));
+        self.claim(worker, first.into_iter().collect(), 1)
+    }
+
+    /// Which verdicts of a batch count: those whose fencing token is the row's, while it runs.
+    pub(super) fn finish(&mut self, batch: &[Finish], now: DateTime<Utc>) -> Vec<bool> {
+        batch.iter().map(|finish| self.finish_one(finish, now)).collect()
+    }
+
+    fn finish_one(&mut self, finish: &Finish, now: DateTime<Utc>) -> bool {
+        let task = self.tasks.get_mut(&finish.id.0).unwrap();
+        let row = &mut task.row;
+        if row.state != TaskState::Running || row.attempt != finish.attempt {
+            return false;
+        }
+        let put_off = |row: &mut Row, at| (row.state, row.run_at) = (TaskState::Pending, at);
+        match finish.verdict {
+            Verdict::Done => {
+                row.state = TaskState::Done;
+                task.completions += 1;
+            }
+            Verdict::Retry { at } => put_off(row, at),
+            Verdict::Snooze { at } => put_off(row, at),
+            Verdict::GiveBack => put_off(row, now),
+            Verdict::Dead => row.state = TaskState::Dead,
+            Verdict::Discarded => row.state = TaskState::Discarded,
+        }
+        match finish.verdict {
+            Verdict::Snooze { .. } | Verdict::GiveBack => row.refunds += 1,
+            Verdict::Done => {}
+            _ => row.failures += 1,
+        }
+        true
+    }
+
+    pub(super) fn register(&mut self, worker: &str, until: DateTime<Utc>) {
+        self.leases.insert(worker.to_owned(), until);
+    }
+
+    /// Whether the worker still has a lease.
+    pub(super) fn heartbeat(&mut self, worker: &str, until: DateTime<Utc>) -> bool {
+        self.leases.get_mut(worker).map(|lease| *lease = until).is_some()
+    }
+
+    pub(super) fn resign(&mut self, worker: &str) {
+        self.leases.remove(worker);
+    }
+
+    pub(super) fn expire(&mut self, now: DateTime<Utc>) -> u64 {
+        let before = self.leases.len();
+        self.leases.retain(|_, until| *until >= now);
+        (before - self.leases.len()) as u64
+    }
+
+    pub(super) fn expire_all(&mut self) -> u64 {
+        std::mem::take(&mut self.leases).len() as u64
+    }
+
+    /// How many tasks of workers without a lease go back, and which become dead letters.
+    pub(super) fn take_over(&mut self) -> (u64, Vec<i64>) {
+        let (mut requeued, mut dead) = (0, Vec::new());
+        for (id, task) in &mut self.tasks {
+            let lost = task.row.worker.as_deref().is_none_or(|worker| !self.leases.contains_key(worker));
+            if task.row.state != TaskState::Running || !lost {
+                continue;
+            }
+            task.row.crashes += 1;
+            task.row.failures += 1;
+            if task.row.crashes >= MAX_CRASHES || task.used_up() {
+                task.row.state = TaskState::Dead;
+                dead.push(*id);
+            } else {
+                task.row.state = TaskState::Pending;
+                requeued += 1;
+            }
+        }
+        (requeued, dead)
+    }
+}
