@@ -71,6 +71,11 @@ impl App {
     /// When the database cannot be opened or migrated, when another process runs on the same embedded
     /// database, or when a part cannot be built from the configuration.
     pub async fn build(config: Config, clock: Clock) -> Result<Self> {
+        Self::build_with(config, clock, trunkline_jobs::registry()?).await
+    }
+
+    /// [`build`](Self::build) with other jobs, for the tests that add theirs.
+    pub async fn build_with(config: Config, clock: Clock, jobs: Registry<Services>) -> Result<Self> {
         let lock = match config.database.url.file() {
             Some(file) => Some(FileLock::take(file)?),
             None => None,
@@ -88,7 +93,7 @@ impl App {
             // The lock says that nobody else is there: what a process before us held is free at once.
             tasks.expire_all_leases().await?;
         }
-        let jobs = Arc::new(trunkline_jobs::registry()?);
+        let jobs = Arc::new(jobs);
         let store = LocalStore::open(config.media.dir.clone())
             .await
             .with_context(|| format!("opening the media folder {}", config.media.dir.display()))?;

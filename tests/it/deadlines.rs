@@ -3,9 +3,6 @@
 
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 use trunkline_platform::clock::Clock;
 use trunkline_platform::db::{Db, DbError, DbOptions};
 use trunkline_platform::ring::Ring;
@@ -14,41 +11,9 @@ use trunkline_platform::worker::{WorkerConfig, Workers};
 
 use trunkline_platform::job::Job;
 
+use crate::harness::proxy::proxy;
 use crate::harness::{Acts, Env, Play, both_engines, registry, until};
 use crate::servers;
-
-/// Copies one way until told to be silent: then it neither passes anything on nor closes.
-async fn pass(
-    mut from: impl AsyncRead + Unpin,
-    mut to: impl AsyncWrite + Unpin,
-    silent: watch::Receiver<bool>,
-) {
-    let mut buffer = [0; 8192];
-    while let Ok(count @ 1..) = from.read(&mut buffer).await {
-        if *silent.borrow() {
-            std::future::pending::<()>().await;
-        }
-        if to.write_all(&buffer[..count]).await.is_err() {
-            return;
-        }
-    }
-}
-
-/// A proxy before PostgreSQL. Connections made while it is silent are silent for ever; later ones work.
-async fn proxy(port: u16) -> (u16, watch::Sender<bool>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let own = listener.local_addr().unwrap().port();
-    let (silence, silent) = watch::channel(false);
-    tokio::spawn(async move {
-        while let Ok((near, _)) = listener.accept().await {
-            let far = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-            let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
-            tokio::spawn(pass(near_in, far_out, silent.clone()));
-            tokio::spawn(pass(far_in, near_out, silent.clone()));
-        }
-    });
-    (own, silence)
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_goes_silent_is_given_up_and_used_again_when_it_answers() {

@@ -77,6 +77,20 @@ both_engines! {
         assert_eq!(tasks.show(id).await.unwrap().unwrap().state, TaskState::Done);
     }
 
+    async fn a_lease_that_was_renewed_since_it_was_looked_at_is_not_ended(env: Env) {
+        let tasks = env.tasks();
+        let worker = WorkerId::new("wk_1");
+        tasks.register_worker(&worker, "test", LEASE).await.unwrap();
+        let seen = tasks.leases().await.unwrap().remove(0);
+        // By a clock that stands still, and so tells nothing.
+        assert!(tasks.heartbeat(&worker, LEASE).await.unwrap());
+        assert!(!tasks.end_lease(&seen).await.unwrap());
+        let seen = tasks.leases().await.unwrap().remove(0);
+        assert_eq!(seen.lease_ms, Some(30_000));
+        assert!(tasks.end_lease(&seen).await.unwrap());
+        assert!(!tasks.heartbeat(&worker, LEASE).await.unwrap());
+    }
+
     async fn many_take_overs_at_once_put_each_task_back_once(env: Env) {
         let tasks = env.tasks();
         let many: Vec<_> = (0..600).map(|_| NewTask::of(&Play::default()).unwrap()).collect();

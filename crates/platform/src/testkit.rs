@@ -76,6 +76,7 @@ pub async fn run_job<J: Job>(job: &J, services: Arc<J::Services>, clock: Clock) 
         kind: J::NAME.to_owned(),
         attempt: 1,
         max_attempts: u32::from(J::RETRY.max_attempts()),
+        token: 1,
         correlation_id: "test".to_owned(),
         created_at: clock.now(),
     };

@@ -3,10 +3,20 @@
 //! `both_engines!` makes two tests of one body: SQLite with the ring in process, PostgreSQL with the ring in
 //! Redis. Each test has a database of its own, cloned from a migrated template.
 
+#![allow(
+    dead_code,
+    unused_imports,
+    unused_macros,
+    reason = "the tests and ops/chaos include this module, and each uses a part of it"
+)]
+
+pub(crate) mod disk;
 pub(crate) mod judge;
+pub(crate) mod log;
 mod play;
 mod program;
 mod provider;
+pub(crate) mod proxy;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -108,7 +118,7 @@ impl Env {
         Self::new(server.url(&name), Some(redis), tempfile::tempdir().unwrap()).await
     }
 
-    async fn new(database_url: String, redis_url: Option<String>, folder: TempDir) -> Self {
+    pub(crate) async fn new(database_url: String, redis_url: Option<String>, folder: TempDir) -> Self {
         Self {
             db: open(&database_url).await,
             clock: Clock::manual(start_time()),

@@ -26,6 +26,7 @@ pub(crate) fn free_port() -> u16 {
 
 /// `trunkline …` on a test's database. Killed when dropped.
 pub(crate) struct Program {
+    executable: PathBuf,
     command: Vec<String>,
     variables: Vec<(String, String)>,
     folder: PathBuf,
@@ -52,6 +53,7 @@ impl Program {
             variables.push(("TRUNKLINE_REDIS_PREFIX".to_owned(), env.redis_prefix.clone()));
         }
         Self {
+            executable: env!("CARGO_BIN_EXE_trunkline").into(),
             command: command.iter().map(|&word| word.to_owned()).collect(),
             variables,
             folder: env.folder().to_owned(),
@@ -65,9 +67,41 @@ impl Program {
         self
     }
 
+    /// Another program in its place.
+    pub(crate) fn executable(mut self, path: PathBuf) -> Self {
+        self.executable = path;
+        self
+    }
+
+    /// The process that runs at the moment.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
+    /// Whether it runs at the moment.
+    pub(crate) fn lives(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+    }
+
+    /// Sends a signal by its name.
+    pub(crate) fn signal(&self, signal: &str) -> Result<()> {
+        let Some(pid) = self.pid() else { return Ok(()) };
+        let sent = Command::new("kill").args([format!("-{signal}"), pid.to_string()]).status()?;
+        if !sent.success() {
+            bail!("kill -{signal} {pid}: {sent}");
+        }
+        Ok(())
+    }
+
     /// Lets it download from this host.
     pub(crate) fn allow_host(self, host: impl ToString) -> Self {
         self.set("TRUNKLINE_MEDIA_ALLOW_HOSTS", host.to_string())
+    }
+
+    /// The same for the starts to come.
+    pub(crate) fn set_variable(&mut self, variable: &str, value: impl Into<String>) {
+        self.variables.retain(|(name, _)| name != variable);
+        self.variables.push((variable.to_owned(), value.into()));
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -75,8 +109,11 @@ impl Program {
     }
 
     fn command(&self, words: &[String]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_trunkline"));
+        // A file that may not grow is an error to the program, not its end.
+        let mut command = Command::new("sh");
         command
+            .args(["-c", r#"trap "" XFSZ; exec "$@""#, "sh"])
+            .arg(&self.executable)
             .args(words)
             .env_clear()
             .envs(std::env::var("PATH").map(|path| ("PATH", path)))
@@ -166,12 +203,8 @@ impl Program {
 
     /// SIGTERM, and waits for its end.
     pub(crate) async fn stop(&mut self) -> Result<()> {
+        self.signal("TERM")?;
         let Some(mut child) = self.child.take() else { return Ok(()) };
-        let pid = child.id().to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status()?;
-        if !sent.success() {
-            bail!("kill -TERM {pid}: {sent}");
-        }
         let status = tokio::task::spawn_blocking(move || child.wait()).await??;
         if !status.success() {
             bail!("the program ended with {status}:\n{}", self.output());

@@ -16,6 +16,9 @@ pub struct TaskMeta {
     /// Which try this is, from 1.
     pub attempt: u32,
     pub max_attempts: u32,
+    /// The fencing token of this attempt: a write that a stale worker must not make compares it with the task's
+    /// `attempt`.
+    pub token: i32,
     /// Goes from the webhook through every task it causes to the call to the provider.
     pub correlation_id: String,
     pub created_at: DateTime<Utc>,

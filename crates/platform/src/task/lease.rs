@@ -1,5 +1,5 @@
 //! Leases. A worker process holds one lease for all the tasks it has, renewed by one small row, and loses
-//! all of them together: whoever finds the lease expired removes the row (from then on its heartbeat fails
+//! all of them together: whoever finds that it was not renewed in time removes the row (from then on its heartbeat fails
 //! and it can claim nothing), and running tasks whose worker has no row are put back. The fencing token of
 //! each task refuses whatever the lost worker still tries to write.
 //!
@@ -21,12 +21,16 @@ const TAKE_OVER_BATCH: i64 = 500;
 
 crate::statements! {
     REGISTER = same {
-        "INSERT INTO workers (id, host, pid, queues, started_at, lease_until) VALUES ($1, $2, $3, $4, $5, $6)
-         ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until"
+        "INSERT INTO workers (id, host, pid, queues, started_at, lease_until, lease_ms)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)
+         ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until, beat = workers.beat + 1"
     }
-    HEARTBEAT = same { "UPDATE workers SET lease_until = $2 WHERE id = $1" }
+    HEARTBEAT = same { "UPDATE workers SET lease_until = $2, beat = beat + 1 WHERE id = $1" }
     RESIGN = same { "DELETE FROM workers WHERE id = $1" }
     EXPIRE = same { "DELETE FROM workers WHERE lease_until < $1" }
+    LEASES = same { "SELECT id, lease_until, beat, lease_ms FROM workers LIMIT 10000" }
+    /// Ends a lease that was not renewed since it was looked at.
+    END_LEASE = same { "DELETE FROM workers WHERE id = $1 AND lease_until = $2 AND beat = $3" }
     EXPIRE_ALL = same { "DELETE FROM workers" }
     LIST_WORKERS = same {
         "SELECT id, host, pid, queues, started_at, lease_until FROM workers ORDER BY started_at LIMIT 1000"
@@ -88,6 +92,16 @@ pub struct WorkerRow {
     pub lease_until: DateTime<Utc>,
 }
 
+/// A lease at the moment it was read. It changes with every renewal.
+#[derive(Clone, Debug, Eq, PartialEq, sqlx::FromRow)]
+pub struct LeaseRow {
+    pub id: String,
+    pub lease_until: DateTime<Utc>,
+    pub beat: i64,
+    /// How long it runs; absent when a worker of an older release took it.
+    pub lease_ms: Option<i64>,
+}
+
 /// What a take-over found.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct TakenOver {
@@ -133,7 +147,8 @@ impl Tasks {
             .bind(std::process::id())
             .bind(queues)
             .bind(now)
-            .bind(now + lease);
+            .bind(now + lease)
+            .bind(lease.num_milliseconds());
         query.execute(&mut self.db.write_one().await?).await.map(drop)
     }
 
@@ -154,13 +169,25 @@ impl Tasks {
         EXPIRE_ALL.query().execute(&mut self.db.write_one().await?).await
     }
 
-    /// Ends the leases that have run out. Any process may do it at any time.
+    /// Ends the leases that have run out by this clock. For tests, whose clock is the only one; workers watch one
+    /// another by [`LeaseWatch`](crate::worker::LeaseWatch), which trusts no clock.
     pub async fn expire_leases(&self) -> Result<u64, DbError> {
-        let expired = EXPIRE.bind(self.clock.now()).execute(&mut self.db.write_one().await?).await?;
-        if expired > 0 {
+        EXPIRE.bind(self.clock.now()).execute(&mut self.db.write_one().await?).await
+    }
+
+    /// Every lease there is.
+    pub async fn leases(&self) -> Result<Vec<LeaseRow>, DbError> {
+        LEASES.query().all(&mut self.db.read().await?).await
+    }
+
+    /// Ends a lease, unless it was renewed since it was read.
+    pub async fn end_lease(&self, lease: &LeaseRow) -> Result<bool, DbError> {
+        let query = END_LEASE.bind(&lease.id).bind(lease.lease_until).bind(lease.beat);
+        let ended = query.execute(&mut self.db.write_one().await?).await? == 1;
+        if ended {
             crash_point!("expire.after_commit");
         }
-        Ok(expired)
+        Ok(ended)
     }
 
     /// Puts back every running task whose worker is gone.

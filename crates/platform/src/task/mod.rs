@@ -22,7 +22,7 @@ pub use claim::ClaimedRow;
 pub use enqueue::Enqueued;
 pub use finish::{Finish, Finished, Verdict};
 pub use inspect::{AttemptRow, KindCount, QueueDepth, TaskFilter, TaskRow};
-pub use lease::{TakenOver, WorkerId, WorkerRow};
+pub use lease::{LeaseRow, TakenOver, WorkerId, WorkerRow};
 pub use model::{TaskId, TaskState};
 pub use new_task::{NewTask, OnConflict};
 

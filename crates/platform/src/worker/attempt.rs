@@ -149,6 +149,7 @@ impl<S: Send + Sync + 'static> Runner<S> {
             kind: row.kind.clone(),
             attempt: row.tries(),
             max_attempts: u32::try_from(row.max_attempts).unwrap_or(u32::MAX),
+            token: row.attempt,
             correlation_id,
             created_at: row.created_at,
         };

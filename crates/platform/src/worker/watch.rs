@@ -1,6 +1,10 @@
-//! Watches over leases: ends those that have run out and puts back the tasks of workers that are gone. Every
+//! Watches over leases: ends those that are not renewed and puts back the tasks of workers that are gone. Every
 //! worker does it for the others, and the scheduler for the last one.
+//!
+//! Whether a lease is renewed is told by looking at it twice, with a stopwatch in between. The time of day that
+//! stands in it is another machine's, and either clock may be wrong or be set while we look.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -8,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::db::DbError;
 use crate::metrics::Metrics;
-use crate::task::{TakenOver, Tasks};
+use crate::task::{LeaseRow, TakenOver, Tasks};
 
 /// How often running tasks without a worker are looked for when no lease has run out.
 const SWEEP_EVERY: Duration = Duration::from_secs(600);
@@ -20,16 +24,17 @@ pub struct LeaseWatch {
     metrics: Metrics,
     lease: Duration,
     looked_at: Instant,
-    expire_from: Instant,
     sweep_at: Instant,
+    /// Each lease as it was last seen, and since when it has been like that.
+    seen: HashMap<String, (LeaseRow, Instant)>,
 }
 
 impl LeaseWatch {
-    /// `lease` is how long leases run.
+    /// `lease` is how long leases run that do not tell.
     pub fn new(tasks: Tasks, metrics: Metrics, lease: TimeDelta) -> Self {
         let now = Instant::now();
         let lease = lease.to_std().unwrap_or_default();
-        Self { tasks, metrics, lease, looked_at: now, expire_from: now, sweep_at: now }
+        Self { tasks, metrics, lease, looked_at: now, sweep_at: now, seen: HashMap::new() }
     }
 
     /// One look.
@@ -37,20 +42,40 @@ impl LeaseWatch {
     /// Who could not look for most of a lease could not have renewed one either, and nor perhaps could
     /// anybody else: after an outage of the database everybody gets one lease's time to come back.
     pub async fn look(&mut self) -> Result<(), DbError> {
-        self.tasks.db().ping().await?;
+        let leases = self.tasks.leases().await?;
         let now = Instant::now();
         if now.duration_since(self.looked_at) > self.lease * 2 / 3 {
-            self.expire_from = now + self.lease;
+            self.seen.clear();
         }
         self.looked_at = now;
-        if now >= self.expire_from && self.tasks.expire_leases().await? > 0 {
-            self.sweep_at = now;
+        for lease in self.silent(leases, now) {
+            if self.tasks.end_lease(&lease).await? {
+                self.sweep_at = now;
+            }
         }
         if now >= self.sweep_at {
             self.report(self.tasks.take_over().await?);
             self.sweep_at = now + SWEEP_EVERY;
         }
         Ok(())
+    }
+
+    /// The leases that have not been renewed for as long as they run.
+    fn silent(&mut self, leases: Vec<LeaseRow>, now: Instant) -> Vec<LeaseRow> {
+        let mut before = std::mem::take(&mut self.seen);
+        let mut silent = Vec::new();
+        for lease in leases {
+            let since = match before.remove(&lease.id) {
+                Some((same, since)) if same == lease => since,
+                _ => now,
+            };
+            let length = lease.lease_ms.and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis);
+            if now.duration_since(since) >= length.unwrap_or(self.lease) {
+                silent.push(lease.clone());
+            }
+            self.seen.insert(lease.id.clone(), (lease, since));
+        }
+        silent
     }
 
     fn report(&self, taken: TakenOver) {
