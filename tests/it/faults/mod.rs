@@ -1,4 +1,7 @@
 //! What a fault costs: time, and nothing else. Each fault is a file; the longer run of all of them at random is
 //! `ops/chaos`.
 
+mod clocks;
 mod crash_points;
+mod database;
+mod disk;

@@ -35,6 +35,11 @@ impl SmallDisk {
         Ok(Self { folder, guard })
     }
 
+    /// Without a file system of its own, as where none can be mounted.
+    pub(crate) fn limited() -> Result<Self> {
+        Ok(Self { folder: tempfile::tempdir()?, guard: None })
+    }
+
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }

@@ -35,8 +35,10 @@ static RUNS: Stmt = same(
     "RUNS",
     "SELECT task_id, attempt, process, started_at, ended_at FROM execution_log ORDER BY task_id, attempt, started_at",
 );
-static EXPIRED: Stmt =
-    same("EXPIRED", "SELECT task_id, attempt FROM task_attempts WHERE verdict = 'lease_expired'");
+static EXPIRED: Stmt = same(
+    "EXPIRED",
+    "SELECT task_id, CAST(attempt AS BIGINT) AS attempt FROM task_attempts WHERE verdict = 'lease_expired'",
+);
 
 /// The process that runs, as the log calls it.
 pub(crate) const PROCESS: &str = "CHAOS_PROCESS";
