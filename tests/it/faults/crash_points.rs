@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -125,4 +126,30 @@ fn every_crash_point_in_the_source_is_died_at() {
     }
     let known = UNDER_LOAD.into_iter().chain([POSTGRES_ONLY, ALONE]).map(str::to_owned).collect();
     assert_eq!(named, known);
+}
+
+/// Compiles a program with one crash point, armed, and tells whether it lives, and its bytes.
+fn with_a_crash_point(folder: &Path, optimised: bool) -> (bool, Vec<u8>) {
+    let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/platform/src/crash.rs");
+    let source = format!("#[path = {module:?}] pub mod crash;\nfn main() {{ crash_point!(\"here\"); }}\n");
+    std::fs::write(folder.join("main.rs"), source).unwrap();
+    let program = folder.join(if optimised { "release" } else { "debug" });
+    let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+    rustc.args(["--edition", "2024", "main.rs", "-o"]).arg(&program).current_dir(folder);
+    if optimised {
+        rustc.arg("-O");
+    }
+    assert!(rustc.status().unwrap().success());
+    let lives = Command::new(&program).env("CRASH_AT", "here:1").status().unwrap().success();
+    (lives, std::fs::read(program).unwrap())
+}
+
+#[test]
+fn a_release_build_knows_no_crash_point() {
+    let folder = tempfile::tempdir().unwrap();
+    let told = |bytes: &[u8]| bytes.windows(8).any(|window| window == b"CRASH_AT");
+    let (lives, bytes) = with_a_crash_point(folder.path(), false);
+    assert!(!lives && told(&bytes), "a debug build dies there");
+    let (lives, bytes) = with_a_crash_point(folder.path(), true);
+    assert!(lives && !told(&bytes));
 }
