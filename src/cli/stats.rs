@@ -158,6 +158,7 @@ mod tests {
                 due: 3,
                 delayed: 0,
                 running: 0,
+                blocked: 0,
                 oldest_due: Some(now - TimeDelta::seconds(75)),
             }],
             workers_alive: 2,

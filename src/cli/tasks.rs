@@ -223,6 +223,8 @@ mod tests {
             unique_key: Some(format!("{kind}:+12125550101")),
             unique_for: None,
             on_conflict: OnConflict::Keep,
+            ordering_key: None,
+            rate_key: None,
             correlation_id: Some("c-1".to_owned()),
             trace_context: None,
             cause: "webhook:12".to_owned(),

@@ -36,7 +36,7 @@ both_engines! {
         let worker = claim_one(&tasks, "wk_1").await;
         env.clock.advance(TimeDelta::seconds(31));
         assert_eq!(tasks.expire_leases().await.unwrap(), 1);
-        assert_eq!(tasks.take_over().await.unwrap(), TakenOver { requeued: 1, dead: Vec::new() });
+        assert_eq!(tasks.take_over().await.unwrap(), TakenOver { requeued: 1, ..TakenOver::default() });
         assert!(!tasks.heartbeat(&worker, LEASE).await.unwrap());
 
         let row = tasks.show(id).await.unwrap().unwrap();

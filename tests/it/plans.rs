@@ -9,7 +9,7 @@ use trunkline_platform::task::{NewTask, WorkerId};
 use crate::harness::{Acts, Env, Play, until};
 
 /// A statement of the hot path, the types of its parameters, values for them, and the index it must use.
-const HOT_PATH: [(&str, &str, &str, &str); 3] = [
+const HOT_PATH: [(&str, &str, &str, &str); 5] = [
     (
         "CLAIM_BY_ID",
         "BIGINT[], TEXT, TIMESTAMPTZ, TEXT",
@@ -22,7 +22,19 @@ const HOT_PATH: [(&str, &str, &str, &str); 3] = [
         "'test', 'wk_plan', '2026-03-02', 2, 100",
         "tasks_ready",
     ),
-    ("FINISH", "TEXT", "'[{\"id\":1,\"attempt\":1,\"state\":\"done\",\"refund\":0}]'", "tasks_pkey"),
+    (
+        "FINISH",
+        "TEXT, TIMESTAMPTZ",
+        "'[{\"id\":1,\"attempt\":1,\"state\":\"done\",\"refund\":0}]', '2026-03-02'",
+        "tasks_pkey",
+    ),
+    (
+        "FIND_DUE",
+        "TEXT, BIGINT, TIMESTAMPTZ, TEXT, BIGINT",
+        "'test', 2, '2026-03-02', '[]', 100",
+        "tasks_ready",
+    ),
+    ("CLAIM_ADMITTED", "BIGINT[], TEXT, TIMESTAMPTZ", "'{1,2,3}', 'wk_plan', '2026-03-02'", "tasks_pkey"),
 ];
 
 async fn run(conn: &mut PgConnection, sql: String) {

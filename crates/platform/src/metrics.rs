@@ -12,6 +12,8 @@ pub struct Metrics {
     pub finished: IntCounterVec,
     /// Tasks that became dead letters, by kind.
     pub dead: IntCounterVec,
+    /// Running tasks that ended because somebody cancelled them.
+    pub cancelled: IntCounter,
     /// How long an attempt ran, in seconds, by kind.
     pub run_seconds: HistogramVec,
     /// From the time a task could have run to its start, in seconds.
@@ -88,6 +90,10 @@ impl Metrics {
                 &["kind", "verdict"],
             )?,
             dead: counters("trunkline_dead_letters_total", "Tasks that became dead letters", &["kind"])?,
+            cancelled: counter(
+                "trunkline_tasks_cancelled_total",
+                "Running tasks that ended because somebody cancelled them",
+            )?,
             run_seconds,
             pickup_seconds: histogram(
                 "trunkline_task_pickup_seconds",

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use chrono::TimeDelta;
-use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::db::DbError;
-use crate::job::{Context, Done, Failure, Job, Registry, TaskMeta};
+use crate::job::{Context, Done, Failure, Job, Registry, TaskMeta, Wire};
 use crate::metrics::Metrics;
 use crate::task::{TaskFilter, TaskId, TaskRow, Tasks, WorkerId};
 use crate::worker::Runner;
@@ -41,10 +40,10 @@ impl<S: Send + Sync + 'static> Kit<S> {
             let mut round = Vec::new();
             for queue in self.runner.registry.queues() {
                 for row in self.tasks.claim_due(&self.worker, queue, 100).await? {
-                    round.push(self.runner.attempt(&row, &self.worker, CancellationToken::new()).await);
+                    round.push(self.runner.attempt(&row, &self.worker, Wire::default()).await);
                 }
                 if let Some(row) = self.tasks.claim_suspect(&self.worker, queue).await? {
-                    round.push(self.runner.attempt(&row, &self.worker, CancellationToken::new()).await);
+                    round.push(self.runner.attempt(&row, &self.worker, Wire::default()).await);
                 }
             }
             if round.is_empty() {
@@ -80,5 +79,5 @@ pub async fn run_job<J: Job>(job: &J, services: Arc<J::Services>, clock: Clock) 
         correlation_id: "test".to_owned(),
         created_at: clock.now(),
     };
-    job.run(&Context::new(services, task, clock, 1, CancellationToken::new())).await
+    job.run(&Context::new(services, task, clock, 1, Wire::default())).await
 }

@@ -26,6 +26,8 @@ pub(crate) enum Act {
     Discard,
     /// Waits until the test lets it go on.
     WaitForGate,
+    /// Says that it is half-way, then waits until it is told to stop, and fails.
+    WaitForStop,
     /// Succeeds and enqueues two more.
     Spawn,
     /// Succeeds and wants to enqueue what PostgreSQL cannot hold.
@@ -121,6 +123,11 @@ impl Job for Play {
             Act::SnoozeOnce => {}
             Act::Discard => return Err(Failure::discard("no longer wanted")),
             Act::WaitForGate => acts.gate.acquire().await?.forget(),
+            Act::WaitForStop => {
+                cx.progress(1, Some(2), Some("half-way".to_owned()));
+                cx.cancelled().cancelled().await;
+                return Err(anyhow!("told to stop").into());
+            }
             Act::Spawn => {
                 let next = cx.follow_up(&Play::default())?;
                 return Ok(Done::new().then(next.clone()).then(next));

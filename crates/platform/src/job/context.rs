@@ -6,7 +6,8 @@ use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::task::{NewTask, TaskId};
+use crate::job::Wire;
+use crate::task::{NewTask, Progress, TaskId};
 
 /// The task a job runs for.
 #[derive(Clone, Debug)]
@@ -31,18 +32,12 @@ pub struct Context<S> {
     task: TaskMeta,
     clock: Clock,
     seed: u64,
-    cancelled: CancellationToken,
+    wire: Wire,
 }
 
 impl<S> Context<S> {
-    pub(crate) fn new(
-        services: Arc<S>,
-        task: TaskMeta,
-        clock: Clock,
-        seed: u64,
-        cancelled: CancellationToken,
-    ) -> Self {
-        Self { services, task, clock, seed, cancelled }
+    pub(crate) fn new(services: Arc<S>, task: TaskMeta, clock: Clock, seed: u64, wire: Wire) -> Self {
+        Self { services, task, clock, seed, wire }
     }
 
     pub fn services(&self) -> &S {
@@ -62,9 +57,16 @@ impl<S> Context<S> {
         self.seed
     }
 
-    /// Cancelled when the result of this attempt no longer counts: the lease is lost or the process stops.
+    /// Cancelled when the result of this attempt no longer counts (somebody cancelled the task, the lease is lost) or
+    /// the process stops. A job that does not heed it is dropped where it stands a second later.
     pub fn cancelled(&self) -> &CancellationToken {
-        &self.cancelled
+        &self.wire.cancelled
+    }
+
+    /// Says how far the job is, for whoever looks at the task. Say it as often as you like: it is written twice a
+    /// second at the most, and only the last word.
+    pub fn progress(&self, done: u64, total: Option<u64>, note: Option<String>) {
+        self.wire.say(Progress { done, total, note });
     }
 
     /// A task caused by this one: it carries on the correlation id and names this task as its cause.

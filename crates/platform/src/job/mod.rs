@@ -29,6 +29,7 @@ mod context;
 mod outcome;
 mod registry;
 mod retry;
+mod wire;
 
 use std::future::Future;
 use std::time::Duration;
@@ -41,8 +42,9 @@ pub use context::{Context, TaskMeta};
 pub use outcome::{Done, Failure, FailureKind, OrFail};
 pub use registry::{AnyJob, Registry, RegistryError};
 pub use retry::Retry;
+pub(crate) use wire::Wire;
 
-use crate::task::OnConflict;
+use crate::task::{OnConflict, Rate};
 
 /// Where tasks wait and which workers take them. Its name is stored with every task.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -100,6 +102,11 @@ pub trait Job: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'static
     /// How long one attempt may take.
     const TIMEOUT: Duration = Duration::from_secs(60);
 
+    /// The most tasks of this job that run at a time, in all processes together; people can set another limit.
+    const MAX_RUNNING: Option<u32> = None;
+    /// How many tasks of this job may start in a period; people can set another rate.
+    const RATE: Option<Rate> = None;
+
     /// How long [`unique_key`](Job::unique_key) is held, from the enqueue on; until the task's end when absent.
     const UNIQUE_FOR: Option<Duration> = None;
     /// What a second task under the key changes in the one that holds it.
@@ -108,6 +115,18 @@ pub trait Job: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'static
     /// While a task with the same name and key waits or runs, or for [`UNIQUE_FOR`](Job::UNIQUE_FOR), no second
     /// one is made.
     fn unique_key(&self) -> Option<String> {
+        None
+    }
+
+    /// Tasks of one ordering key run in the order they were enqueued, one at a time. A task that failed holds up
+    /// those behind it until it succeeds, and a dead letter until a person has decided. Kinds that answer the same
+    /// key share the line; begin it with what it is about (`conversation:…`).
+    fn ordering_key(&self) -> Option<String> {
+        None
+    }
+
+    /// Tasks of this job with the same key share [`RATE`](Job::RATE); those without a key share one.
+    fn rate_key(&self) -> Option<String> {
         None
     }
 

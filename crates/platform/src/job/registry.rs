@@ -10,6 +10,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::{Context, Done, Failure, Job, Queue, Retry};
+use crate::task::Rate;
 
 /// The jobs of an application. Filled once at start; a mistake in it stops the start.
 pub struct Registry<S> {
@@ -23,6 +24,9 @@ pub struct AnyJob<S> {
     pub queue: Queue,
     pub retry: Retry,
     pub timeout: Duration,
+    /// The limits the job declares.
+    pub max_running: Option<u32>,
+    pub rate: Option<Rate>,
     schema: fn() -> schemars::Schema,
     run: RunFn<S>,
 }
@@ -60,6 +64,8 @@ impl<S: Send + Sync + 'static> Registry<S> {
             queue: J::QUEUE,
             retry: J::RETRY,
             timeout: J::TIMEOUT,
+            max_running: J::MAX_RUNNING,
+            rate: J::RATE,
             schema: || schemars::schema_for!(J),
             run: Arc::new(|version, payload, cx| {
                 Box::pin(async move {

@@ -4,6 +4,9 @@
 //! until it is finished, so that a claim changes no indexed column and PostgreSQL can update it in place;
 //! `state` is compared through an expression, because a plain comparison lets the planner choose an index
 //! scan that collapses when its statistics lag behind the churn. Only a registered worker can claim.
+//!
+//! These claims take nothing from a queue that a limit concerns; such a queue is claimed from in `admit`, which
+//! counts. So a limit holds from the moment it is committed.
 
 use chrono::{DateTime, Utc};
 
@@ -16,8 +19,9 @@ crate::statements! {
     CLAIM_BY_ID = parts {
         "UPDATE tasks SET state = 'running', attempt = attempt + 1, worker = $2, started_at = $3
          WHERE id IN " (any "$1") " AND state || '' = 'pending' AND queue || '' = $4 AND run_at <= $3
-           AND crashes < 2
+           AND crashes < 2 AND NOT blocked
            AND EXISTS (SELECT 1 FROM workers WHERE workers.id = $2)
+           AND NOT EXISTS (SELECT 1 FROM limits WHERE limits.queue IN ($4, '*'))
          RETURNING id, kind, version, priority, payload, attempt, refunds, crashes, max_attempts,
                    correlation_id, trace_context, created_at, run_at"
     }
@@ -27,19 +31,21 @@ crate::statements! {
         postgres:
         "UPDATE tasks SET state = 'running', attempt = attempt + 1, worker = $2, started_at = $3
          WHERE id = ANY(ARRAY(SELECT id FROM tasks
-                      WHERE finished_at IS NULL AND queue = $1 AND priority = $4 AND run_at <= $3
+                      WHERE finished_at IS NULL AND NOT blocked AND queue = $1 AND priority = $4 AND run_at <= $3
                         AND state || '' = 'pending' AND crashes < 2
                       ORDER BY run_at, id LIMIT $5 FOR UPDATE SKIP LOCKED))
            AND EXISTS (SELECT 1 FROM workers WHERE workers.id = $2)
+           AND NOT EXISTS (SELECT 1 FROM limits WHERE limits.queue IN ($1, '*'))
          RETURNING id, kind, version, priority, payload, attempt, refunds, crashes, max_attempts,
                    correlation_id, trace_context, created_at, run_at",
         sqlite:
         "UPDATE tasks SET state = 'running', attempt = attempt + 1, worker = $2, started_at = $3
          WHERE id IN (SELECT id FROM tasks
-                      WHERE finished_at IS NULL AND queue = $1 AND priority = $4 AND run_at <= $3
+                      WHERE finished_at IS NULL AND NOT blocked AND queue = $1 AND priority = $4 AND run_at <= $3
                         AND state || '' = 'pending' AND crashes < 2
                       ORDER BY run_at, id LIMIT $5)
            AND EXISTS (SELECT 1 FROM workers WHERE workers.id = $2)
+           AND NOT EXISTS (SELECT 1 FROM limits WHERE limits.queue IN ($1, '*'))
          RETURNING id, kind, version, priority, payload, attempt, refunds, crashes, max_attempts,
                    correlation_id, trace_context, created_at, run_at",
     }
@@ -50,6 +56,8 @@ crate::statements! {
          WHERE id = ANY(ARRAY(SELECT id FROM tasks
                       WHERE finished_at IS NULL AND crashes >= 2 AND queue = $1 AND run_at <= $3
                         AND state || '' = 'pending'
+                        AND NOT EXISTS (SELECT 1 FROM limits WHERE limits.paused
+                                        AND limits.scope IN ('queue:' || tasks.queue, 'kind:' || tasks.kind))
                       ORDER BY run_at, id LIMIT 1 FOR UPDATE SKIP LOCKED))
            AND EXISTS (SELECT 1 FROM workers WHERE workers.id = $2)
          RETURNING id, kind, version, priority, payload, attempt, refunds, crashes, max_attempts,
@@ -59,6 +67,8 @@ crate::statements! {
          WHERE id IN (SELECT id FROM tasks
                       WHERE finished_at IS NULL AND crashes >= 2 AND queue = $1 AND run_at <= $3
                         AND state || '' = 'pending'
+                        AND NOT EXISTS (SELECT 1 FROM limits WHERE limits.paused
+                                        AND limits.scope IN ('queue:' || tasks.queue, 'kind:' || tasks.kind))
                       ORDER BY run_at, id LIMIT 1)
            AND EXISTS (SELECT 1 FROM workers WHERE workers.id = $2)
          RETURNING id, kind, version, priority, payload, attempt, refunds, crashes, max_attempts,
@@ -99,7 +109,8 @@ impl ClaimedRow {
 }
 
 impl Tasks {
-    /// Claims those of `ids` that are pending and due; the others are dropped without a word.
+    /// Claims those of `ids` that are pending and due, of a queue that no limit concerns; the others are dropped
+    /// without a word.
     pub async fn claim(
         &self,
         worker: &WorkerId,
@@ -117,12 +128,26 @@ impl Tasks {
         Ok(rows)
     }
 
-    /// Claims up to `limit` due tasks of a queue, the most urgent first. This is the guarantee; the ring is
-    /// the accelerator.
+    /// Claims up to `limit` due tasks of a queue, the most urgent first, as its limits allow. This is the guarantee;
+    /// the ring is the accelerator.
     ///
     /// # Errors
     /// After one, some tasks may be claimed all the same: compare what the table says with what is held.
     pub async fn claim_due(
+        &self,
+        worker: &WorkerId,
+        queue: Queue,
+        limit: usize,
+    ) -> Result<Vec<ClaimedRow>, DbError> {
+        let rows = self.claim_unlimited(worker, queue, limit).await?;
+        if !rows.is_empty() {
+            return Ok(rows);
+        }
+        self.claim_admitted(worker, queue, limit).await.map(|admitted| admitted.rows)
+    }
+
+    /// Claims up to `limit` due tasks, of a queue that no limit concerns.
+    pub(crate) async fn claim_unlimited(
         &self,
         worker: &WorkerId,
         queue: Queue,
@@ -166,6 +191,6 @@ impl Tasks {
     }
 }
 
-fn sort(rows: &mut [ClaimedRow]) {
+pub(super) fn sort(rows: &mut [ClaimedRow]) {
     rows.sort_unstable_by_key(|row| (row.priority, row.run_at, row.id));
 }

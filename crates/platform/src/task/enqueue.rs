@@ -1,6 +1,7 @@
 //! Putting tasks into the table, always inside the transaction of what caused them (R1).
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -15,15 +16,16 @@ crate::statements! {
     /// the trailing `WHERE` keeps SQLite's parser from reading `ON CONFLICT` as a join.
     INSERT_TASKS = parts {
         "INSERT INTO tasks (kind, version, queue, priority, payload, state, max_attempts, run_at, unique_key,
-                            correlation_id, trace_context, cause, created_at)
+                            ordering_key, blocked, rate_key, correlation_id, trace_context, cause, created_at)
          SELECT r.kind, r.version, r.queue, r.priority, r.payload, 'pending', r.max_attempts, r.run_at,
-                r.unique_key, r.correlation_id, r.trace_context, r.cause, r.created_at
+                r.unique_key, r.ordering_key, r.ordering_key IS NOT NULL, r.rate_key,
+                r.correlation_id, r.trace_context, r.cause, r.created_at
          FROM " (rows "$1" as r (seq BIGINT, kind TEXT, version INTEGER, queue TEXT, priority INTEGER,
-            payload TEXT, max_attempts INTEGER, run_at TIMESTAMPTZ, unique_key TEXT, correlation_id TEXT,
-            trace_context TEXT, cause TEXT, created_at TIMESTAMPTZ))
+            payload TEXT, max_attempts INTEGER, run_at TIMESTAMPTZ, unique_key TEXT, ordering_key TEXT,
+            rate_key TEXT, correlation_id TEXT, trace_context TEXT, cause TEXT, created_at TIMESTAMPTZ))
         " WHERE r.seq >= 0 ORDER BY r.seq
          ON CONFLICT DO NOTHING
-         RETURNING id, kind, unique_key, queue, priority, run_at"
+         RETURNING id, kind, unique_key, queue, priority, blocked, run_at"
     }
 }
 
@@ -62,6 +64,8 @@ struct Line<'t> {
     max_attempts: u16,
     run_at: String,
     unique_key: Option<Cow<'t, str>>,
+    ordering_key: Option<Cow<'t, str>>,
+    rate_key: Option<Cow<'t, str>>,
     correlation_id: Option<Cow<'t, str>>,
     trace_context: Option<Cow<'t, str>>,
     cause: Cow<'t, str>,
@@ -75,6 +79,7 @@ pub(super) struct Inserted {
     unique_key: Option<String>,
     queue: String,
     priority: i32,
+    blocked: bool,
     run_at: DateTime<Utc>,
 }
 
@@ -99,15 +104,20 @@ impl TaskTx {
     }
 
     pub(super) async fn insert(&mut self, tasks: &[NewTask]) -> Result<Vec<Inserted>, DbError> {
+        let keys: BTreeSet<Cow<'_, str>> =
+            tasks.iter().filter_map(|task| task.ordering_key.as_deref().map(sql_text)).collect();
+        let keys: BTreeSet<&str> = keys.iter().map(AsRef::as_ref).collect();
+        self.lock_lines(&keys).await?;
         let now = self.clock.now();
         let created_at = sql_time(now);
         let lines: Vec<Line<'_>> =
             tasks.iter().enumerate().map(|(seq, task)| Line::of(seq, task, now, &created_at)).collect();
         let inserted: Vec<Inserted> = INSERT_TASKS.bind(Rows::of(&lines)?).all(&mut self.session).await?;
-        for row in inserted.iter().filter(|row| row.run_at <= now) {
+        for row in inserted.iter().filter(|row| row.run_at <= now && !row.blocked) {
             let priority = Priority::from_level(row.priority);
             self.bells.push(Bell { queue: row.queue.clone(), priority, id: row.id });
         }
+        self.move_up(&keys).await?;
         Ok(inserted)
     }
 
@@ -146,6 +156,8 @@ impl<'t> Line<'t> {
             run_at: sql_time(task.run_at.unwrap_or(now)),
             // A key held for a period is kept elsewhere: it outlives the task, or ends before it.
             unique_key: task.unique_key.as_deref().filter(|_| task.unique_for.is_none()).map(sql_text),
+            ordering_key: task.ordering_key.as_deref().map(sql_text),
+            rate_key: task.rate_key.as_deref().map(sql_text),
             correlation_id: task.correlation_id.as_deref().map(sql_text),
             trace_context: task.trace_context.as_deref().map(sql_text),
             cause: sql_text(&task.cause),

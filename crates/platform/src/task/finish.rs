@@ -1,7 +1,7 @@
 //! Ending attempts, in fenced batches: one statement writes every verdict of a batch, compares the fencing
 //! token of each, and what it did not touch was no longer ours.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -13,15 +13,19 @@ use crate::job::Priority;
 use crate::ring::Bell;
 
 crate::statements! {
-    /// Writes verdicts. A row that is no longer running under this fencing token stays as it is.
+    /// Writes verdicts. A row that is no longer running under this fencing token stays as it is. One that somebody
+    /// wants cancelled ends here, unless the work was done all the same.
     FINISH = parts {
-        "UPDATE tasks SET state = r.state, run_at = COALESCE(r.run_at, tasks.run_at),
-                finished_at = r.finished_at, died_at = r.died_at,
+        "UPDATE tasks SET
+                state = CASE WHEN tasks.cancel_requested_at IS NULL OR r.state = 'done' THEN r.state ELSE 'cancelled' END,
+                run_at = COALESCE(r.run_at, tasks.run_at),
+                finished_at = CASE WHEN tasks.cancel_requested_at IS NULL THEN r.finished_at ELSE $2 END,
+                died_at = CASE WHEN tasks.cancel_requested_at IS NULL THEN r.died_at END,
                 refunds = tasks.refunds + r.refund, last_error = COALESCE(r.error, tasks.last_error)
          FROM " (rows "$1" as r (id BIGINT, attempt INTEGER, state TEXT, run_at TIMESTAMPTZ,
             finished_at TIMESTAMPTZ, died_at TIMESTAMPTZ, refund INTEGER, error TEXT))
         " WHERE tasks.id = r.id AND tasks.attempt = r.attempt AND tasks.state || '' = 'running'
-         RETURNING tasks.id, tasks.attempt, tasks.queue, tasks.priority, tasks.state, tasks.run_at"
+         RETURNING tasks.id, tasks.attempt, tasks.queue, tasks.priority, tasks.state, tasks.run_at, tasks.ordering_key"
     }
     INSERT_ATTEMPTS = parts {
         "INSERT INTO task_attempts (task_id, attempt, worker, started_at, duration_ms, verdict, error)
@@ -92,6 +96,8 @@ pub struct Finished {
     pub written: HashSet<TaskId>,
     /// Verdicts that came too late: the task was no longer running under that fencing token.
     pub lost: Vec<TaskId>,
+    /// How many of those written ended as cancelled.
+    pub cancelled: usize,
 }
 
 #[derive(Serialize)]
@@ -126,6 +132,7 @@ struct FinishedRow {
     #[sqlx(try_from = "String")]
     state: TaskState,
     run_at: DateTime<Utc>,
+    ordering_key: Option<String>,
 }
 
 impl Tasks {
@@ -146,11 +153,15 @@ impl TaskTx {
         let now_text = sql_time(now);
         let lines: Vec<VerdictLine<'_>> =
             batch.iter().map(|finish| VerdictLine::of(finish, now, &now_text)).collect();
-        let rows: Vec<FinishedRow> = FINISH.bind(Rows::of(&lines)?).all(&mut self.session).await?;
+        let rows: Vec<FinishedRow> = FINISH.bind(Rows::of(&lines)?).bind(now).all(&mut self.session).await?;
 
         // By token: one batch can hold the verdict of the owner and that of an owner before it.
         let owners: HashSet<(TaskId, i32)> = rows.iter().map(|row| (row.id, row.attempt)).collect();
         let counts = |finish: &&Finish| owners.contains(&(finish.id, finish.attempt));
+        let cancelled = rows.iter().filter(|row| row.state == TaskState::Cancelled).count();
+        // A dead letter keeps its place in its line.
+        let leaving = rows.iter().filter(|row| !matches!(row.state, TaskState::Pending | TaskState::Dead));
+        let left: BTreeSet<String> = leaving.filter_map(|row| row.ordering_key.clone()).collect();
         for row in rows.into_iter().filter(|row| row.state == TaskState::Pending && row.run_at <= now) {
             let priority = Priority::from_level(row.priority);
             self.bells.push(Bell { queue: row.queue, priority, id: row.id });
@@ -162,11 +173,15 @@ impl TaskTx {
         if !follow_ups.is_empty() {
             crash_point!("finish.before_follow_ups");
         }
+        let left: BTreeSet<&str> = left.iter().map(String::as_str).collect();
+        let joined = follow_ups.iter().filter_map(|task| task.ordering_key.as_deref());
+        self.lock_lines(&left.iter().copied().chain(joined).collect()).await?;
         self.enqueue(&follow_ups).await?;
+        self.move_up(&left).await?;
 
         let written = counted().map(|finish| finish.id).collect();
         let lost = batch.iter().filter(|finish| !counts(finish)).map(|finish| finish.id).collect();
-        Ok(Finished { written, lost })
+        Ok(Finished { written, lost, cancelled })
     }
 
     /// Every attempt that failed leaves a row; success and putting off leave none.

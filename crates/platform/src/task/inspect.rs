@@ -9,7 +9,8 @@ use crate::db::DbError;
 crate::statements! {
     LIST_TASKS = same {
         "SELECT id, kind, version, queue, priority, payload, state, attempt, refunds, crashes, max_attempts,
-                run_at, worker, unique_key, correlation_id, cause, created_at, started_at, finished_at, last_error
+                run_at, worker, unique_key, ordering_key, blocked, rate_key, cancel_requested_at, correlation_id, cause,
+                created_at, started_at, finished_at, last_error
          FROM tasks
          WHERE (CAST($1 AS TEXT) IS NULL OR state = $1) AND (CAST($2 AS TEXT) IS NULL OR kind = $2) AND (CAST($3 AS TEXT) IS NULL OR queue = $3)
            AND (CAST($4 AS TEXT) IS NULL OR correlation_id = $4) AND (CAST($5 AS BIGINT) IS NULL OR id < $5)
@@ -17,7 +18,8 @@ crate::statements! {
     }
     SHOW_TASK = same {
         "SELECT id, kind, version, queue, priority, payload, state, attempt, refunds, crashes, max_attempts,
-                run_at, worker, unique_key, correlation_id, cause, created_at, started_at, finished_at, last_error
+                run_at, worker, unique_key, ordering_key, blocked, rate_key, cancel_requested_at, correlation_id, cause,
+                created_at, started_at, finished_at, last_error
          FROM tasks WHERE id = $1"
     }
     LIST_ATTEMPTS = same {
@@ -28,15 +30,19 @@ crate::statements! {
         "SELECT kind, state, COUNT(*) AS count FROM tasks GROUP BY kind, state ORDER BY kind, state LIMIT 10000"
     }
     QUEUE_DEPTHS = same {
-        "SELECT queue,
-                COUNT(*) FILTER (WHERE state = 'pending' AND run_at <= $1) AS due,
-                COUNT(*) FILTER (WHERE state = 'pending' AND run_at > $1) AS delayed,
-                COUNT(*) FILTER (WHERE state = 'running') AS running,
-                MIN(run_at) FILTER (WHERE state = 'pending' AND run_at <= $1) AS oldest_due
-         FROM tasks WHERE finished_at IS NULL GROUP BY queue ORDER BY queue LIMIT 1000"
+        "SELECT u.queue,
+                COUNT(*) FILTER (WHERE u.state = 'pending' AND u.run_at <= $1) AS due,
+                COUNT(*) FILTER (WHERE u.state = 'pending' AND u.run_at > $1) AS delayed,
+                COUNT(*) FILTER (WHERE u.state = 'running') AS running,
+                COUNT(*) FILTER (WHERE u.state = 'blocked') AS blocked,
+                MIN(u.run_at) FILTER (WHERE u.state = 'pending' AND u.run_at <= $1) AS oldest_due
+         FROM (SELECT queue, state, run_at FROM tasks WHERE finished_at IS NULL AND NOT blocked
+               UNION ALL
+               SELECT queue, 'blocked' AS state, run_at FROM tasks WHERE blocked AND finished_at IS NULL) AS u
+         GROUP BY u.queue ORDER BY u.queue LIMIT 1000"
     }
     COUNT_UNFINISHED_DUE = same {
-        "SELECT COUNT(*) AS count FROM tasks WHERE finished_at IS NULL AND run_at <= $1"
+        "SELECT COUNT(*) AS count FROM tasks WHERE finished_at IS NULL AND NOT blocked AND run_at <= $1"
     }
 }
 
@@ -58,6 +64,12 @@ pub struct TaskRow {
     pub run_at: DateTime<Utc>,
     pub worker: Option<String>,
     pub unique_key: Option<String>,
+    pub ordering_key: Option<String>,
+    /// Behind another in the line of its ordering key.
+    pub blocked: bool,
+    pub rate_key: Option<String>,
+    /// Somebody wants it to end.
+    pub cancel_requested_at: Option<DateTime<Utc>>,
     pub correlation_id: Option<String>,
     pub cause: String,
     pub created_at: DateTime<Utc>,
@@ -95,6 +107,8 @@ pub struct QueueDepth {
     /// Pending for later.
     pub delayed: i64,
     pub running: i64,
+    /// Behind another in the line of their ordering key.
+    pub blocked: i64,
     /// Since when the longest-waiting due task could have run.
     pub oldest_due: Option<DateTime<Utc>>,
 }

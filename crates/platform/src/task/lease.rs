@@ -38,7 +38,7 @@ crate::statements! {
     /// Running tasks whose worker is gone. Looked for outside any transaction: it reads all unfinished tasks.
     FIND_LOST = same {
         "SELECT id FROM tasks
-         WHERE finished_at IS NULL AND state || '' = 'running'
+         WHERE finished_at IS NULL AND NOT blocked AND state || '' = 'running'
            AND NOT EXISTS (SELECT 1 FROM workers WHERE workers.id = tasks.worker)
          LIMIT $1"
     }
@@ -47,14 +47,17 @@ crate::statements! {
     TAKE_OVER = parts {
         "UPDATE tasks SET
              crashes = crashes + 1,
-             state = CASE WHEN crashes + 1 >= $3 OR attempt - refunds >= max_attempts THEN 'dead' ELSE 'pending' END,
-             finished_at = CASE WHEN crashes + 1 >= $3 OR attempt - refunds >= max_attempts THEN $2 ELSE finished_at END,
-             died_at = CASE WHEN crashes + 1 >= $3 OR attempt - refunds >= max_attempts THEN $2 ELSE died_at END,
+             state = CASE WHEN cancel_requested_at IS NOT NULL THEN 'cancelled'
+                          WHEN crashes + 1 >= $3 OR attempt - refunds >= max_attempts THEN 'dead' ELSE 'pending' END,
+             finished_at = CASE WHEN cancel_requested_at IS NOT NULL OR crashes + 1 >= $3 OR attempt - refunds >= max_attempts
+                                THEN $2 ELSE finished_at END,
+             died_at = CASE WHEN cancel_requested_at IS NULL AND (crashes + 1 >= $3 OR attempt - refunds >= max_attempts)
+                            THEN $2 ELSE died_at END,
              last_error = CASE WHEN crashes + 1 >= $3 THEN 'its worker died ' || (crashes + 1) || ' times'
                                ELSE 'its worker died' END
          WHERE id IN " (any "$1") " AND state || '' = 'running'
            AND NOT EXISTS (SELECT 1 FROM workers WHERE workers.id = tasks.worker)
-         RETURNING id, kind, queue, priority, state"
+         RETURNING id, kind, queue, priority, state, ordering_key"
     }
     INSERT_LOST_ATTEMPTS = parts {
         "INSERT INTO task_attempts (task_id, attempt, worker, started_at, duration_ms, verdict, error)
@@ -63,7 +66,7 @@ crate::statements! {
     }
     /// What the table says this worker has, to be compared with what it knows it has.
     HELD_BY = same {
-        "SELECT id, attempt FROM tasks WHERE finished_at IS NULL AND worker = $1 AND state || '' = 'running' LIMIT 10000"
+        "SELECT id, attempt FROM tasks WHERE finished_at IS NULL AND NOT blocked AND worker = $1 AND state || '' = 'running' LIMIT 10000"
     }
 }
 
@@ -107,6 +110,8 @@ pub struct LeaseRow {
 pub struct TakenOver {
     /// Tasks put back.
     pub requeued: u64,
+    /// Tasks that somebody had asked to cancel.
+    pub cancelled: u64,
     /// Tasks that became dead letters, with their kinds.
     pub dead: Vec<(TaskId, String)>,
 }
@@ -124,6 +129,7 @@ struct Taken {
     priority: i32,
     #[sqlx(try_from = "String")]
     state: TaskState,
+    ordering_key: Option<String>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -208,13 +214,17 @@ impl Tasks {
         let taken: Vec<Taken> = query.all(&mut tx.session).await?;
         let ids: Vec<i64> = taken.iter().map(|task| task.id.0).collect();
         INSERT_LOST_ATTEMPTS.bind(ids).execute(&mut tx.session).await?;
+        let ended = taken.iter().filter(|task| task.state == TaskState::Cancelled);
+        tx.free_lines(&ended.filter_map(|task| task.ordering_key.as_deref()).collect()).await?;
         for task in taken {
-            if task.state == TaskState::Pending {
-                total.requeued += 1;
-                let priority = Priority::from_level(task.priority);
-                tx.bells.push(Bell { queue: task.queue, priority, id: task.id });
-            } else {
-                total.dead.push((task.id, task.kind));
+            match task.state {
+                TaskState::Pending => {
+                    total.requeued += 1;
+                    let priority = Priority::from_level(task.priority);
+                    tx.bells.push(Bell { queue: task.queue, priority, id: task.id });
+                }
+                TaskState::Cancelled => total.cancelled += 1,
+                _ => total.dead.push((task.id, task.kind)),
             }
         }
         crash_point!("take_over.before_commit");

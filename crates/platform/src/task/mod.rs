@@ -4,13 +4,19 @@
 //! caller's transaction, claims and verdicts by the workers, and the take-over of a dead worker's tasks.
 //! Each state change compares what it must not overwrite (R2), and one that touched no row is told as such.
 
+mod admit;
 mod claim;
+mod control;
 mod enqueue;
 mod finish;
 mod inspect;
 mod lease;
+mod limits;
+mod line;
 mod model;
 mod new_task;
+mod progress;
+mod rate;
 mod unique;
 
 use crate::clock::Clock;
@@ -18,13 +24,18 @@ use crate::crash_point;
 use crate::db::{Db, DbError, Session, Stmt};
 use crate::ring::{Bell, Ring};
 
+pub(crate) use admit::Admitted;
 pub use claim::ClaimedRow;
+pub use control::{Acted, CONTROL_BATCH, Change, Outcome, Unfinished};
 pub use enqueue::Enqueued;
 pub use finish::{Finish, Finished, Verdict};
 pub use inspect::{AttemptRow, KindCount, QueueDepth, TaskFilter, TaskRow};
 pub use lease::{LeaseRow, TakenOver, WorkerId, WorkerRow};
+pub use limits::{Limit, LimitRow, Scope, ScopeError};
 pub use model::{TaskId, TaskState};
 pub use new_task::{NewTask, OnConflict};
+pub use progress::{Progress, ProgressRow};
+pub use rate::{Rate, RateError};
 
 /// The task table with the bell that tells workers about new rows. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -101,10 +112,15 @@ impl TaskTx {
 }
 
 pub(crate) static STATEMENTS: &[&[&Stmt]] = &[
+    admit::STATEMENTS,
     claim::STATEMENTS,
+    control::STATEMENTS,
     enqueue::STATEMENTS,
     finish::STATEMENTS,
     inspect::STATEMENTS,
     lease::STATEMENTS,
+    limits::STATEMENTS,
+    line::STATEMENTS,
+    progress::STATEMENTS,
     unique::STATEMENTS,
 ];

@@ -39,6 +39,10 @@ pub struct NewTask {
     /// How long the key is held, from the enqueue on and beyond the task's end; until that end when absent.
     pub unique_for: Option<Duration>,
     pub on_conflict: OnConflict,
+    /// Tasks of one key, of whatever kind, run in the order they were enqueued, one at a time.
+    pub ordering_key: Option<String>,
+    /// Tasks of this kind and key share the kind's rate.
+    pub rate_key: Option<String>,
     pub correlation_id: Option<String>,
     /// W3C `traceparent` of whoever enqueued it.
     pub trace_context: Option<String>,
@@ -61,6 +65,8 @@ impl NewTask {
             unique_key: job.unique_key(),
             unique_for: J::UNIQUE_FOR,
             on_conflict: J::ON_CONFLICT,
+            ordering_key: job.ordering_key(),
+            rate_key: job.rate_key(),
             correlation_id: None,
             trace_context: None,
             cause: "program".to_owned(),

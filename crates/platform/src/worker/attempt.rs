@@ -8,12 +8,11 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::FutureExt;
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::chain;
 use crate::clock::Clock;
-use crate::job::{AnyJob, Context, Failure, FailureKind, Registry, TaskMeta};
+use crate::job::{AnyJob, Context, Failure, FailureKind, Registry, TaskMeta, Wire};
 use crate::metrics::Metrics;
 use crate::task::{ClaimedRow, Finish, NewTask, Verdict, WorkerId};
 
@@ -31,7 +30,7 @@ const MAX_ERROR_CHARS: usize = 4_000;
 pub(crate) struct Claimed {
     pub(super) row: ClaimedRow,
     pub(super) worker: WorkerId,
-    pub(super) cancelled: CancellationToken,
+    pub(super) wire: Wire,
     pub(super) claimed_at: DateTime<Utc>,
     finishes: Option<mpsc::Sender<Finish>>,
 }
@@ -40,17 +39,17 @@ impl Claimed {
     pub(super) fn new(
         row: ClaimedRow,
         worker: WorkerId,
-        cancelled: CancellationToken,
+        wire: Wire,
         claimed_at: DateTime<Utc>,
         finishes: mpsc::Sender<Finish>,
     ) -> Self {
-        Self { row, worker, cancelled, claimed_at, finishes: Some(finishes) }
+        Self { row, worker, wire, claimed_at, finishes: Some(finishes) }
     }
 
     /// Runs the job and sends its verdict to the collector, waiting for room there. Cut off while it waits, the
     /// task is given back.
     pub(super) async fn work<S: Send + Sync + 'static>(mut self, runner: &Runner<S>) {
-        let finish = runner.attempt(&self.row, &self.worker, self.cancelled.clone()).await;
+        let finish = runner.attempt(&self.row, &self.worker, self.wire.clone()).await;
         let Some(finishes) = self.finishes.clone() else { return };
         // The collector outlives every attempt; should it be gone, the lease expires.
         if let Ok(room) = finishes.reserve().await {
@@ -94,12 +93,7 @@ enum End {
 
 impl<S: Send + Sync + 'static> Runner<S> {
     /// Runs one attempt to its end. Never panics and never fails: whatever happens becomes a verdict.
-    pub(crate) async fn attempt(
-        &self,
-        row: &ClaimedRow,
-        worker: &WorkerId,
-        cancelled: CancellationToken,
-    ) -> Finish {
+    pub(crate) async fn attempt(&self, row: &ClaimedRow, worker: &WorkerId, wire: Wire) -> Finish {
         let correlation_id = row.correlation_id.clone().unwrap_or_else(|| format!("task-{}", row.id));
         let span = tracing::info_span!(
             "task",
@@ -113,7 +107,7 @@ impl<S: Send + Sync + 'static> Runner<S> {
             self.metrics.pickup_seconds.observe(waited.as_secs_f64());
         }
         let started = std::time::Instant::now();
-        let judged = async { self.judge(row, self.run(row, correlation_id, cancelled).await) };
+        let judged = async { self.judge(row, self.run(row, correlation_id, wire).await) };
         // The net is around the verdict as well: an error that panics when it is told is still a failure.
         let judged = AssertUnwindSafe(judged).catch_unwind().instrument(span.clone()).await;
         let (verdict, label, error, follow_ups) = judged.unwrap_or_else(|panic| {
@@ -135,8 +129,8 @@ impl<S: Send + Sync + 'static> Runner<S> {
         }
     }
 
-    async fn run(&self, row: &ClaimedRow, correlation_id: String, cancelled: CancellationToken) -> End {
-        if cancelled.is_cancelled() {
+    async fn run(&self, row: &ClaimedRow, correlation_id: String, wire: Wire) -> End {
+        if wire.cancelled.is_cancelled() {
             return End::CutShort;
         }
         let Some(job) = self.registry.get(&row.kind) else { return End::UnknownKind };
@@ -154,8 +148,8 @@ impl<S: Send + Sync + 'static> Runner<S> {
             created_at: row.created_at,
         };
         let seed = self.attempt_seed(row);
-        let stop = cancelled.clone();
-        let cx = Context::new(Arc::clone(&self.services), meta, self.clock.clone(), seed, cancelled);
+        let stop = wire.cancelled.clone();
+        let cx = Context::new(Arc::clone(&self.services), meta, self.clock.clone(), seed, wire);
         let running = job.run(version, row.payload.clone(), cx);
         let cut_short = async {
             stop.cancelled().await;

@@ -128,6 +128,7 @@ impl Writer {
     }
 
     fn count_lost(&self, finished: &Finished) {
+        self.metrics.cancelled.inc_by(finished.cancelled as u64);
         self.metrics.lost_leases.inc_by(finished.lost.len() as u64);
         for id in &finished.lost {
             tracing::warn!(task.id = id.0, "the verdict came too late: the task was no longer ours");

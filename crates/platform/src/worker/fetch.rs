@@ -15,11 +15,14 @@ use crate::db::DbError;
 use crate::job::Queue;
 use crate::metrics::Metrics;
 use crate::ring::{Heard, Listener};
-use crate::task::{Finish, Tasks};
+use crate::task::{Admitted, ClaimedRow, Finish, Tasks, WorkerId};
 
 /// The most tasks of one claim, and of the channel between fetching and running.
 pub(super) const MAX_WINDOW: usize = 1_000;
 const CLAIM_BATCH: usize = 500;
+/// While a limit of tasks at a time is used up, the table is looked at this often at first, and then less and less.
+const FIRST_FULL_WAIT: Duration = Duration::from_millis(5);
+const LAST_FULL_WAIT: Duration = Duration::from_millis(250);
 /// A claim that was worked off faster than this makes the next one larger.
 const FAST: Duration = Duration::from_millis(30);
 /// A claim that took longer than this makes the next one smaller: other processes want work too.
@@ -39,6 +42,15 @@ pub(super) struct Fetcher {
     pub(super) finishes: mpsc::Sender<Finish>,
     pub(super) metrics: Metrics,
     pub(super) pulse: Pulse,
+    /// How the last claim found the queue.
+    pub(super) limits: Limits,
+}
+
+/// Whether limits concern the queue, as far as this loop knows.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Limits {
+    concerned: bool,
+    full_wait: Duration,
 }
 
 /// How many tasks may be claimed and not begun: few when jobs are slow, many when they are fast.
@@ -99,35 +111,78 @@ impl Fetcher {
     async fn fetch(&mut self, room: usize, next_poll: &mut Instant) -> Result<(), DbError> {
         let until_poll = next_poll.saturating_duration_since(Instant::now());
         if until_poll.is_zero() {
-            let claimed = self.claim(Claim::Due(room)).await?;
+            let wait = self.claim(Claim::Due(room)).await?;
             self.pulse.beat(self.tasks.clock().now());
-            // A full claim means that there is more: look again at once.
-            if claimed < room {
-                *next_poll = Instant::now() + self.poll_interval;
-            }
+            *next_poll = Instant::now() + wait;
             return Ok(());
         }
         match self.listener.pop(room, until_poll).await {
             Heard::Tasks(ids) if ids.is_empty() => {}
-            Heard::Tasks(ids) => drop(self.claim(Claim::Ids(ids)).await?),
+            Heard::Tasks(ids) => {
+                let wait = self.claim(Claim::Ids(ids)).await?;
+                *next_poll = (Instant::now() + wait).min(*next_poll);
+            }
             Heard::Look => *next_poll = Instant::now(),
         }
         Ok(())
     }
 
-    async fn claim(&self, claim: Claim) -> Result<usize, DbError> {
-        let claiming = self.hands.claiming().await;
-        let worker = self.lease.worker();
-        let rows = match claim {
-            Claim::Due(limit) => self.tasks.claim_due(&worker, self.queue, limit).await?,
-            Claim::Ids(ids) => self.tasks.claim(&worker, self.queue, ids).await?,
+    /// Takes rows from the table; says when to look there again.
+    async fn rows(
+        &mut self,
+        worker: &WorkerId,
+        claim: Claim,
+    ) -> Result<(Vec<ClaimedRow>, Duration), DbError> {
+        let (room, looked) = match &claim {
+            Claim::Due(limit) => (*limit, true),
+            Claim::Ids(ids) => (ids.len(), false),
         };
+        if !self.limits.concerned {
+            let rows = match claim {
+                Claim::Due(limit) => self.tasks.claim_unlimited(worker, self.queue, limit).await?,
+                Claim::Ids(ids) => self.tasks.claim(worker, self.queue, ids).await?,
+            };
+            if !rows.is_empty() {
+                // A full claim of whatever is due means that there is more: look again at once.
+                let wait = if looked && rows.len() >= room { Duration::ZERO } else { self.poll_interval };
+                return Ok((rows, wait));
+            }
+        }
+        // What waits in this process has a place: no more of them than can run.
+        let admitted = self.tasks.claim_admitted(worker, self.queue, room.min(self.concurrency)).await?;
+        self.limits.concerned = !admitted.unlimited;
+        let wait = self.wait_for(&admitted, room.min(self.concurrency));
+        Ok((admitted.rows, wait))
+    }
+
+    fn wait_for(&mut self, admitted: &Admitted, room: usize) -> Duration {
+        if !admitted.rows.is_empty() {
+            self.limits.full_wait = FIRST_FULL_WAIT;
+        }
+        if let Some(time) = admitted.again_at {
+            let wait = (time - self.tasks.clock().now()).to_std().unwrap_or_default();
+            return wait.min(self.poll_interval);
+        }
+        if admitted.full {
+            let wait = self.limits.full_wait.max(FIRST_FULL_WAIT);
+            self.limits.full_wait = (wait * 2).min(LAST_FULL_WAIT);
+            return wait.min(self.poll_interval);
+        }
+        if admitted.rows.len() >= room { Duration::ZERO } else { self.poll_interval }
+    }
+
+    /// Claims and hands over; says when to look at the table again.
+    async fn claim(&mut self, claim: Claim) -> Result<Duration, DbError> {
+        let hands = self.hands.clone();
+        let claiming = hands.claiming().await;
+        let worker = self.lease.worker();
+        let (rows, wait) = self.rows(&worker, claim).await?;
         let now = self.tasks.clock().now();
         let claimed: Vec<Claimed> = rows
             .into_iter()
             .map(|row| {
-                let cancelled = self.hands.take(&row);
-                Claimed::new(row, worker.clone(), cancelled, now, self.finishes.clone())
+                let wire = self.hands.take(&row);
+                Claimed::new(row, worker.clone(), wire, now, self.finishes.clone())
             })
             .collect();
         claiming.clear();
@@ -140,7 +195,7 @@ impl Fetcher {
                 break;
             }
         }
-        Ok(count)
+        Ok(wait)
     }
 }
 

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
-use tokio_util::sync::CancellationToken;
 
 use crate::db::DbError;
+use crate::job::Wire;
 use crate::metrics::Metrics;
-use crate::task::{ClaimedRow, Finish, TaskId, Tasks, WorkerId};
+use crate::task::{ClaimedRow, Finish, Progress, TaskId, Tasks, WorkerId};
 
 #[derive(Clone, Debug)]
 pub(super) struct Hands {
@@ -27,7 +27,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Held {
     worker: Option<WorkerId>,
-    tasks: HashMap<(TaskId, i32), CancellationToken>,
+    tasks: HashMap<(TaskId, i32), Wire>,
     /// Looks at the table still to be made, because a claim was cut off after the database may have carried it
     /// out.
     doubts: u8,
@@ -85,13 +85,13 @@ impl Hands {
         self.held().worker.clone()
     }
 
-    /// Takes a claimed task and hands out the token that is cancelled when its result no longer counts.
-    pub(super) fn take(&self, row: &ClaimedRow) -> CancellationToken {
-        let token = CancellationToken::new();
+    /// Takes a claimed task and hands out its wire.
+    pub(super) fn take(&self, row: &ClaimedRow) -> Wire {
+        let wire = Wire::default();
         let mut held = self.held();
-        held.tasks.insert((row.id, row.attempt), token.clone());
+        held.tasks.insert((row.id, row.attempt), wire.clone());
         self.shared.metrics.held.set(i64::try_from(held.tasks.len()).unwrap_or(i64::MAX));
-        token
+        wire
     }
 
     pub(super) fn release(&self, tasks: impl Iterator<Item = (TaskId, i32)>) {
@@ -118,9 +118,26 @@ impl Hands {
 
     /// Tells every running job that its result no longer counts.
     pub(super) fn cancel_all(&self) {
-        for token in self.held().tasks.values() {
-            token.cancel();
+        for wire in self.held().tasks.values() {
+            wire.cancelled.cancel();
         }
+    }
+
+    /// Tells one running job to stop. False when it is not here, or was told before.
+    pub(super) fn cancel(&self, id: TaskId, attempt: i32) -> bool {
+        match self.held().tasks.get(&(id, attempt)) {
+            Some(wire) if !wire.cancelled.is_cancelled() => {
+                wire.cancelled.cancel();
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// What the running jobs said of their progress since the last time.
+    pub(super) fn progress(&self) -> Vec<(TaskId, i32, Progress)> {
+        let held = self.held();
+        held.tasks.iter().filter_map(|(&(id, attempt), wire)| Some((id, attempt, wire.read()?))).collect()
     }
 
     pub(super) fn in_doubt(&self) -> bool {

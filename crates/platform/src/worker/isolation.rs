@@ -76,8 +76,8 @@ impl<S: Send + Sync + 'static> IsolationLane<S> {
         let worker = self.lease.worker();
         let row = self.tasks.claim_suspect(&worker, queue).await?;
         let claimed = row.map(|row| {
-            let cancelled = self.hands.take(&row);
-            Claimed::new(row, worker, cancelled, self.tasks.clock().now(), self.finishes.clone())
+            let wire = self.hands.take(&row);
+            Claimed::new(row, worker, wire, self.tasks.clock().now(), self.finishes.clone())
         });
         claiming.clear();
         Ok(claimed)

@@ -18,6 +18,7 @@ mod fetch;
 mod hands;
 mod isolation;
 mod keeper;
+mod messenger;
 mod pool;
 mod watch;
 
@@ -89,6 +90,7 @@ pub struct Workers {
     grace: Duration,
     pools: JoinSet<()>,
     keeper: AbortOnDropHandle<()>,
+    messenger: AbortOnDropHandle<()>,
     collector: Collector,
     tasks: Tasks,
     readiness: Readiness,
@@ -141,6 +143,7 @@ impl Workers {
         for job in runner.registry.jobs() {
             metrics.prepare(job.name);
         }
+        tasks.declare_limits(&runner.registry).await?;
 
         let mut pools = JoinSet::new();
         let mut pulses = BTreeMap::new();
@@ -172,6 +175,9 @@ impl Workers {
             runner,
         };
         pools.spawn(lane.run(stop.clone()));
+        let messenger =
+            messenger::Messenger { tasks: tasks.clone(), lease: lease.clone(), hands: hands.clone() };
+        let messenger = AbortOnDropHandle::new(tokio::spawn(messenger.run()));
         let keeper = keeper::Keeper {
             tasks: tasks.clone(),
             lease,
@@ -189,6 +195,7 @@ impl Workers {
             grace: config.grace,
             pools,
             keeper,
+            messenger,
             collector,
             tasks,
             readiness,
@@ -202,7 +209,7 @@ impl Workers {
     /// Stops: takes no more, lets running jobs finish until the grace period ends, tells the rest to stop and
     /// gives it back with its try restored, writes every verdict, and signs off.
     pub async fn stop(self) {
-        let Self { stop, hands, grace, mut pools, keeper, collector, tasks, .. } = self;
+        let Self { stop, hands, grace, mut pools, keeper, messenger, collector, tasks, .. } = self;
         drop(stop);
         if timeout(grace, drained(&mut pools)).await.is_err() {
             tracing::warn!(held = hands.len(), "the grace period is over: giving back what still runs");
@@ -215,7 +222,7 @@ impl Workers {
             }
         }
         collector.stop().await;
-        drop(keeper);
+        drop((keeper, messenger));
         let Some(worker) = hands.worker() else { return };
         let signed_off = async {
             if hands.in_doubt() {

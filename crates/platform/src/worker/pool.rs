@@ -15,7 +15,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::attempt::{Claimed, Runner};
 use super::backend::QueueBackend;
-use super::fetch::{Fetcher, MAX_WINDOW};
+use super::fetch::{Fetcher, Limits, MAX_WINDOW};
 use super::hands::Hands;
 use super::keeper::Lease;
 use crate::job::Queue;
@@ -98,6 +98,7 @@ impl<S: Send + Sync + 'static> Pool<S> {
             finishes: self.finishes.clone(),
             metrics: self.metrics.clone(),
             pulse: self.pulse.clone(),
+            limits: Limits::default(),
         };
         // When the fetcher dies its channel closes and the worker ends after it; when the worker dies the
         // handle ends the fetcher.

@@ -55,6 +55,7 @@ impl LeaseWatch {
         }
         if now >= self.sweep_at {
             self.report(self.tasks.take_over().await?);
+            self.tasks.trim_rates().await?;
             self.sweep_at = now + SWEEP_EVERY;
         }
         Ok(())
@@ -80,7 +81,8 @@ impl LeaseWatch {
 
     fn report(&self, taken: TakenOver) {
         let dead = taken.dead.len() as u64;
-        self.metrics.taken_over.inc_by(taken.requeued + dead);
+        self.metrics.taken_over.inc_by(taken.requeued + taken.cancelled + dead);
+        self.metrics.cancelled.inc_by(taken.cancelled);
         if taken.requeued > 0 {
             tracing::warn!(requeued = taken.requeued, "put back the tasks of workers that died");
         }

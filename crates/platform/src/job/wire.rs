@@ -1,0 +1,26 @@
+//! What connects a running job with the worker that runs it: the sign to stop goes down, progress comes up.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::task::Progress;
+
+/// One attempt's wire. Clones are the same wire.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wire {
+    pub(crate) cancelled: CancellationToken,
+    unread: Arc<Mutex<Option<Progress>>>,
+}
+
+impl Wire {
+    /// Says how far the job is; what nobody has read yet is replaced.
+    pub(crate) fn say(&self, progress: Progress) {
+        *self.unread.lock().unwrap_or_else(PoisonError::into_inner) = Some(progress);
+    }
+
+    /// What was said since the last time.
+    pub(crate) fn read(&self) -> Option<Progress> {
+        self.unread.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}

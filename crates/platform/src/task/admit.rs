@@ -1,0 +1,475 @@
+//! Claims under limits: the slower way, taken by a queue that a limit concerns.
+//!
+//! One transaction locks the limits, counts who runs, looks at who is due, lets in as many as the limits allow and
+//! claims them. A task whose kind (or key) has used up its rate is put off to the time its turn comes, so that it
+//! does not stand in the way; one whose kind is full or paused is passed over. Tokens of a rate are taken for a
+//! whole claim at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use super::claim::{ClaimedRow, sort};
+use super::limits::{Limit, Scope, Stored};
+use super::{Rate, TaskId, TaskTx, Tasks, WorkerId};
+use crate::db::{DbError, Rows, sql_time};
+use crate::job::{Priority, Queue};
+
+/// Looks at who is due, per priority: each look but the first leaves out the kinds that were found full.
+const LOOKS: usize = 16;
+
+crate::statements! {
+    /// The limits that concern a queue.
+    FIND_LIMITS = same {
+        "SELECT scope, paused, max_running, rate_count, rate_period_ms, rate_burst, set_by
+         FROM limits WHERE queue IN ($1, '*') ORDER BY scope"
+    }
+    /// Differs by necessity: SQLite has one writer and no row locks. In order, so that two who lock the same
+    /// limits do not wait for each other.
+    LOCK_LIMITS = split {
+        postgres:
+        "SELECT scope, paused, max_running, rate_count, rate_period_ms, rate_burst, set_by
+         FROM limits WHERE queue IN ($1, '*') ORDER BY scope FOR UPDATE",
+        sqlite:
+        "SELECT scope, paused, max_running, rate_count, rate_period_ms, rate_burst, set_by
+         FROM limits WHERE queue IN ($1, '*') ORDER BY scope",
+    }
+    FREE_SLOTS = same {
+        "DELETE FROM task_slots
+         WHERE NOT EXISTS (SELECT 1 FROM tasks WHERE tasks.id = task_slots.task_id
+                           AND tasks.attempt = task_slots.attempt AND tasks.state || '' = 'running')"
+    }
+    COUNT_SLOTS = same { "SELECT scope, COUNT(*) AS count FROM task_slots GROUP BY scope" }
+    TAKE_SLOTS = parts {
+        "INSERT INTO task_slots (scope, task_id, attempt)
+         SELECT r.scope, r.task_id, r.attempt
+         FROM " (rows "$1" as r (scope TEXT, task_id BIGINT, attempt INTEGER))
+        " WHERE r.task_id > 0
+         ON CONFLICT (scope, task_id) DO UPDATE SET attempt = excluded.attempt"
+    }
+    READ_RATES = parts {
+        "SELECT rates.scope, rates.key, rates.tat, rates.tail
+         FROM " (rows "$1" as r (scope TEXT, key TEXT))
+        " JOIN rates ON rates.scope = r.scope AND rates.key = r.key"
+    }
+    SAVE_RATES = parts {
+        "INSERT INTO rates (scope, key, tat, tail) SELECT r.scope, r.key, r.tat, r.tail
+         FROM " (rows "$1" as r (scope TEXT, key TEXT, tat TIMESTAMPTZ, tail TIMESTAMPTZ))
+        " WHERE r.scope <> '' ORDER BY r.scope, r.key
+         ON CONFLICT (scope, key) DO UPDATE SET tat = excluded.tat, tail = excluded.tail"
+    }
+    /// Differs by necessity: PostgreSQL passes over rows that another worker is claiming at this moment.
+    FIND_DUE = split {
+        postgres:
+        "SELECT id, kind, priority, rate_key, run_at > created_at AS waited FROM tasks
+         WHERE finished_at IS NULL AND NOT blocked AND queue = $1 AND priority = $2 AND run_at <= $3
+           AND state || '' = 'pending' AND crashes < 2
+           AND kind NOT IN (SELECT r.kind FROM json_to_recordset(CAST($4 AS json)) AS r(kind TEXT))
+         ORDER BY run_at, id LIMIT $5 FOR UPDATE SKIP LOCKED",
+        sqlite:
+        "SELECT id, kind, priority, rate_key, run_at > created_at AS waited FROM tasks
+         WHERE finished_at IS NULL AND NOT blocked AND queue = $1 AND priority = $2 AND run_at <= $3
+           AND state || '' = 'pending' AND crashes < 2
+           AND kind NOT IN (SELECT value ->> '$.kind' FROM json_each($4))
+         ORDER BY run_at, id LIMIT $5",
+    }
+    CLAIM_ADMITTED = parts {
+        "UPDATE tasks SET state = 'running', attempt = attempt + 1, worker = $2, started_at = $3
+         WHERE id IN " (any "$1") " AND state || '' = 'pending' AND NOT blocked
+           AND EXISTS (SELECT 1 FROM workers WHERE workers.id = $2)
+         RETURNING id, kind, version, priority, payload, attempt, refunds, crashes, max_attempts,
+                   correlation_id, trace_context, created_at, run_at"
+    }
+    PUT_OFF = parts {
+        "UPDATE tasks SET run_at = r.run_at
+         FROM " (rows "$1" as r (id BIGINT, run_at TIMESTAMPTZ))
+        " WHERE tasks.id = r.id AND tasks.state || '' = 'pending'"
+    }
+}
+
+/// What a claim under limits came to.
+#[derive(Debug, Default)]
+pub(crate) struct Admitted {
+    pub(crate) rows: Vec<ClaimedRow>,
+    /// No limit concerns this queue any more.
+    pub(crate) unlimited: bool,
+    /// Due tasks wait for one that runs to end.
+    pub(crate) full: bool,
+    /// When the queue's rate lets the next one in.
+    pub(crate) again_at: Option<DateTime<Utc>>,
+}
+
+#[derive(sqlx::FromRow)]
+struct Due {
+    id: TaskId,
+    kind: String,
+    priority: i32,
+    rate_key: Option<String>,
+    /// It was put off before.
+    waited: bool,
+}
+
+#[derive(sqlx::FromRow)]
+struct SlotCount {
+    scope: String,
+    count: i64,
+}
+
+#[derive(sqlx::FromRow)]
+struct RateRow {
+    scope: String,
+    key: String,
+    tat: DateTime<Utc>,
+    tail: DateTime<Utc>,
+}
+
+#[derive(Serialize)]
+struct RateKey<'k> {
+    scope: &'k str,
+    key: &'k str,
+}
+
+#[derive(Serialize)]
+struct RateLine<'k> {
+    scope: &'k str,
+    key: &'k str,
+    tat: String,
+    tail: String,
+}
+
+#[derive(Serialize)]
+struct SlotLine<'k> {
+    scope: &'k str,
+    task_id: TaskId,
+    attempt: i32,
+}
+
+#[derive(Serialize)]
+struct PutOffLine {
+    id: TaskId,
+    run_at: String,
+}
+
+#[derive(Serialize)]
+struct KindLine<'k> {
+    kind: &'k str,
+}
+
+/// The rate of a scope and key, and what this claim takes of it.
+struct RateState {
+    rate: Rate,
+    tat: DateTime<Utc>,
+    taken: u32,
+    /// The last turn given to a task that came while there was nothing to be had: later ones line up behind it.
+    tail: DateTime<Utc>,
+    lined_up: u32,
+    /// Turns given to those who need not line up.
+    ahead: u32,
+}
+
+/// The limits as this claim finds and uses them.
+struct Doorman {
+    now: DateTime<Utc>,
+    queue_scope: String,
+    limits: BTreeMap<String, Limit>,
+    running: BTreeMap<String, u32>,
+    rates: BTreeMap<(String, String), RateState>,
+}
+
+/// What the doorman says of one task.
+enum Answer {
+    In,
+    /// Its kind is full or paused.
+    KindShut,
+    /// Its kind's rate is used up until then.
+    Later(DateTime<Utc>),
+}
+
+impl Tasks {
+    /// Claims up to `limit` due tasks of a queue, as its limits allow.
+    pub(crate) async fn claim_admitted(
+        &self,
+        worker: &WorkerId,
+        queue: Queue,
+        limit: usize,
+    ) -> Result<Admitted, DbError> {
+        let concerned: Vec<Stored> =
+            FIND_LIMITS.bind(queue.name()).all(&mut self.db.read_pinned().await?).await?;
+        if concerned.is_empty() {
+            return Ok(Admitted { unlimited: true, ..Admitted::default() });
+        }
+        let mut tx = self.begin_pinned().await?;
+        let admitted = tx.claim_admitted(worker, queue, limit).await?;
+        tx.commit().await?;
+        Ok(admitted)
+    }
+}
+
+impl TaskTx {
+    async fn claim_admitted(
+        &mut self,
+        worker: &WorkerId,
+        queue: Queue,
+        limit: usize,
+    ) -> Result<Admitted, DbError> {
+        let now = self.clock.now();
+        let stored: Vec<Stored> = LOCK_LIMITS.bind(queue.name()).all(&mut self.session).await?;
+        let mut door = Doorman::new(queue, &stored, now);
+        if door.queue().paused {
+            return Ok(Admitted::default());
+        }
+        self.count_running(&mut door).await?;
+        let queue_rate = door.queue().rate.map(|_| (door.queue_scope.clone(), String::new()));
+        self.read_rates(&mut door, queue_rate.into_iter().collect()).await?;
+        let allowed = limit.min(door.allowed());
+        if allowed == 0 {
+            let (full, again_at) = (door.is_full(), door.queue_again_at());
+            return Ok(Admitted { full, again_at, ..Admitted::default() });
+        }
+
+        let (mut let_in, mut put_off) = (Vec::new(), Vec::new());
+        for priority in Priority::ALL {
+            self.admit(queue, priority, allowed, &mut door, &mut let_in, &mut put_off).await?;
+        }
+        let mut rows: Vec<ClaimedRow> =
+            CLAIM_ADMITTED.bind(let_in).bind(worker.as_str()).bind(now).all(&mut self.session).await?;
+        sort(&mut rows);
+        door.count_in(rows.len());
+        // Those put off may have stood before others.
+        let again_at = if rows.is_empty() && !put_off.is_empty() { Some(now) } else { door.queue_again_at() };
+        self.put_off(put_off).await?;
+        self.save(&door, &rows).await?;
+        Ok(Admitted { rows, unlimited: false, full: door.is_full(), again_at })
+    }
+
+    async fn count_running(&mut self, door: &mut Doorman) -> Result<(), DbError> {
+        if door.limits.values().all(|limit| limit.max_running.is_none()) {
+            return Ok(());
+        }
+        FREE_SLOTS.query().execute(&mut self.session).await?;
+        let counts: Vec<SlotCount> = COUNT_SLOTS.query().all(&mut self.session).await?;
+        door.running =
+            counts.into_iter().map(|row| (row.scope, u32::try_from(row.count).unwrap_or(u32::MAX))).collect();
+        Ok(())
+    }
+
+    async fn read_rates(
+        &mut self,
+        door: &mut Doorman,
+        keys: BTreeSet<(String, String)>,
+    ) -> Result<(), DbError> {
+        let keys: Vec<_> = keys.into_iter().filter(|key| !door.rates.contains_key(key)).collect();
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let lines: Vec<RateKey<'_>> = keys.iter().map(|(scope, key)| RateKey { scope, key }).collect();
+        let rows: Vec<RateRow> = READ_RATES.bind(Rows::of(&lines)?).all(&mut self.session).await?;
+        let mut stored: BTreeMap<(String, String), (DateTime<Utc>, DateTime<Utc>)> =
+            rows.into_iter().map(|row| ((row.scope, row.key), (row.tat, row.tail))).collect();
+        for key in keys {
+            let Some(rate) = door.limits.get(&key.0).and_then(|limit| limit.rate) else { continue };
+            let (tat, tail) = stored.remove(&key).unwrap_or((door.now, door.now));
+            door.rates.insert(key, RateState { rate, tat, taken: 0, tail, lined_up: 0, ahead: 0 });
+        }
+        Ok(())
+    }
+
+    /// Looks at the due tasks of one priority until enough are let in or there are no more.
+    async fn admit(
+        &mut self,
+        queue: Queue,
+        priority: Priority,
+        allowed: usize,
+        door: &mut Doorman,
+        let_in: &mut Vec<i64>,
+        put_off: &mut Vec<PutOffLine>,
+    ) -> Result<(), DbError> {
+        let mut seen: BTreeSet<TaskId> = BTreeSet::new();
+        for _ in 0..LOOKS {
+            if let_in.len() >= allowed {
+                return Ok(());
+            }
+            let shut = door.shut_kinds();
+            let shut: Vec<KindLine<'_>> = shut.iter().map(|kind| KindLine { kind }).collect();
+            // Those looked at before are still due: they are claimed or put off only at the end.
+            let room = i64::try_from(allowed + seen.len()).unwrap_or(i64::MAX);
+            let query = FIND_DUE
+                .bind(queue.name())
+                .bind(priority.level())
+                .bind(door.now)
+                .bind(Rows::of(&shut)?)
+                .bind(room);
+            let mut due: Vec<Due> = query.all(&mut self.session).await?;
+            let more = i64::try_from(due.len()).unwrap_or(i64::MAX) >= room;
+            due.retain(|task| !seen.contains(&task.id));
+            self.read_rates(door, due.iter().filter_map(|task| door.rate_of(task)).collect()).await?;
+            for task in &due {
+                if let_in.len() >= allowed {
+                    return Ok(());
+                }
+                match door.ask(task) {
+                    Answer::In => let_in.push(task.id.0),
+                    Answer::Later(time) => put_off.push(PutOffLine { id: task.id, run_at: sql_time(time) }),
+                    Answer::KindShut => continue,
+                }
+                seen.insert(task.id);
+            }
+            if !more || due.is_empty() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    async fn put_off(&mut self, tasks: Vec<PutOffLine>) -> Result<(), DbError> {
+        if tasks.is_empty() {
+            return Ok(());
+        }
+        PUT_OFF.bind(Rows::of(&tasks)?).execute(&mut self.session).await.map(drop)
+    }
+
+    /// Writes down the places and tokens that were taken.
+    async fn save(&mut self, door: &Doorman, rows: &[ClaimedRow]) -> Result<(), DbError> {
+        let mut slots = Vec::new();
+        for row in rows {
+            let kind_scope = Scope::Kind(row.kind.clone()).to_string();
+            for (scope, limit) in &door.limits {
+                if limit.max_running.is_some() && (*scope == door.queue_scope || *scope == kind_scope) {
+                    slots.push(SlotLine { scope, task_id: row.id, attempt: row.attempt });
+                }
+            }
+        }
+        if !slots.is_empty() {
+            TAKE_SLOTS.bind(Rows::of(&slots)?).execute(&mut self.session).await?;
+        }
+        let rates: Vec<RateLine<'_>> = door
+            .rates
+            .iter()
+            .filter(|(_, state)| state.taken > 0 || state.lined_up > 0)
+            .map(|((scope, key), state)| RateLine {
+                scope,
+                key,
+                tat: sql_time(state.after(door.now)),
+                tail: sql_time(state.tail),
+            })
+            .collect();
+        if !rates.is_empty() {
+            SAVE_RATES.bind(Rows::of(&rates)?).execute(&mut self.session).await?;
+        }
+        Ok(())
+    }
+}
+
+impl RateState {
+    fn left(&self, now: DateTime<Utc>) -> u32 {
+        self.rate.available(self.tat, now).saturating_sub(self.taken)
+    }
+
+    fn after(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        self.rate.take(self.tat, self.taken, now)
+    }
+
+    /// When the next token is to be had.
+    fn next(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        self.rate.due(self.after(now), self.ahead + 1, now)
+    }
+
+    /// A turn for who comes while there is nothing to be had. The urgent, and those whose turn had come when somebody
+    /// urgent took it, wait for the next token; all others line up, so that each is put off about once.
+    fn turn(&mut self, jumps: bool, now: DateTime<Utc>) -> DateTime<Utc> {
+        let next = self.next(now);
+        if jumps {
+            self.ahead += 1;
+            return next;
+        }
+        self.tail = next.max(self.tail + self.rate.spacing());
+        self.lined_up += 1;
+        self.tail
+    }
+}
+
+impl Doorman {
+    fn new(queue: Queue, stored: &[Stored], now: DateTime<Utc>) -> Self {
+        Self {
+            now,
+            queue_scope: Scope::Queue(queue.name().to_owned()).to_string(),
+            limits: stored.iter().map(|row| (row.scope.clone(), row.limit())).collect(),
+            running: BTreeMap::new(),
+            rates: BTreeMap::new(),
+        }
+    }
+
+    fn queue(&self) -> Limit {
+        self.limits.get(&self.queue_scope).copied().unwrap_or_default()
+    }
+
+    /// Places left in a scope.
+    fn places(&self, scope: &str) -> u32 {
+        let most = self.limits.get(scope).and_then(|limit| limit.max_running).unwrap_or(u32::MAX);
+        most.saturating_sub(self.running.get(scope).copied().unwrap_or(0))
+    }
+
+    fn queue_rate(&self) -> Option<&RateState> {
+        self.rates.get(&(self.queue_scope.clone(), String::new()))
+    }
+
+    /// How many the queue's own limits let in.
+    fn allowed(&self) -> usize {
+        let tokens = self.queue_rate().map_or(u32::MAX, |state| state.left(self.now));
+        usize::try_from(tokens.min(self.places(&self.queue_scope))).unwrap_or(usize::MAX)
+    }
+
+    /// When the queue's rate lets the next one in, if that is not now.
+    fn queue_again_at(&self) -> Option<DateTime<Utc>> {
+        self.queue_rate().filter(|state| state.left(self.now) == 0).map(|state| state.next(self.now))
+    }
+
+    /// Takes what the queue's own limits want for tasks that were claimed.
+    fn count_in(&mut self, tasks: usize) {
+        let tasks = u32::try_from(tasks).unwrap_or(u32::MAX);
+        if let Some(state) = self.rates.get_mut(&(self.queue_scope.clone(), String::new())) {
+            state.taken += tasks;
+        }
+        *self.running.entry(self.queue_scope.clone()).or_default() += tasks;
+    }
+
+    /// Whether a limit of tasks at a time is used up.
+    fn is_full(&self) -> bool {
+        self.limits.iter().any(|(scope, limit)| limit.max_running.is_some() && self.places(scope) == 0)
+    }
+
+    fn shut_kinds(&self) -> Vec<String> {
+        self.limits
+            .iter()
+            .filter(|(scope, limit)| limit.paused || self.places(scope) == 0)
+            .filter_map(|(scope, _)| scope.strip_prefix("kind:").map(str::to_owned))
+            .collect()
+    }
+
+    fn rate_of(&self, task: &Due) -> Option<(String, String)> {
+        let scope = Scope::Kind(task.kind.clone()).to_string();
+        self.limits.get(&scope).and_then(|limit| limit.rate)?;
+        Some((scope, task.rate_key.clone().unwrap_or_default()))
+    }
+
+    fn ask(&mut self, task: &Due) -> Answer {
+        let scope = Scope::Kind(task.kind.clone()).to_string();
+        let Some(limit) = self.limits.get(&scope).copied() else { return Answer::In };
+        if limit.paused || self.places(&scope) == 0 {
+            return Answer::KindShut;
+        }
+        let now = self.now;
+        if let Some(state) = self.rate_of(task).and_then(|key| self.rates.get_mut(&key)) {
+            if state.left(now) == 0 {
+                let jumps = task.waited || task.priority < i32::from(Priority::NORMAL.level());
+                return Answer::Later(state.turn(jumps, now));
+            }
+            state.taken += 1;
+        }
+        if limit.max_running.is_some() {
+            *self.running.entry(scope).or_default() += 1;
+        }
+        Answer::In
+    }
+}

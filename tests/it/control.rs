@@ -1,0 +1,122 @@
+//! What people do to single tasks: cancel and change, with an entry in the audit for each.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use trunkline_platform::audit::{self, Actor, AuditFilter};
+use trunkline_platform::job::{Job, Priority};
+use trunkline_platform::task::{Change, NewTask, Outcome, TaskId, TaskState, Tasks, WorkerId};
+use trunkline_platform::worker::{WorkerConfig, Workers};
+
+use crate::harness::{Act, Acts, Env, Play, both_engines, registry, until};
+
+fn actor() -> Actor {
+    Actor { name: "operator:ana".to_owned(), reason: Some("no longer wanted".to_owned()) }
+}
+
+async fn enqueue(tasks: &Tasks, act: Act) -> TaskId {
+    tasks.enqueue(&[NewTask::of(&Play { act, key: None }).unwrap()]).await.unwrap()[0].id()
+}
+
+async fn state(tasks: &Tasks, id: TaskId) -> TaskState {
+    tasks.show(id).await.unwrap().unwrap().state
+}
+
+async fn start(env: &Env, tasks: &Tasks, acts: &Arc<Acts>) -> Workers {
+    let config = WorkerConfig { lease: Duration::from_secs(3), ..WorkerConfig::default() };
+    Workers::start(tasks.clone(), registry(), Arc::clone(acts), &[Play::QUEUE], config, env.metrics.clone())
+        .await
+        .unwrap()
+}
+
+both_engines! {
+    async fn a_task_that_waits_is_cancelled_at_once_and_never_runs(env: Env) {
+        let (tasks, acts) = (env.tasks(), Acts::new());
+        let id = enqueue(&tasks, Act::Succeed).await;
+        let acted = tasks.cancel(&[id, TaskId(404)], &actor()).await.unwrap();
+        assert_eq!(acted[0].outcome, Outcome::Done);
+        assert!(matches!(&acted[1].outcome, Outcome::Refused { why } if why.contains("there is no such task")));
+        assert_eq!(env.kit(&acts).drain().await.unwrap(), 0);
+        assert_eq!(state(&tasks, id).await, TaskState::Cancelled);
+        let again = tasks.cancel(&[id], &actor()).await.unwrap();
+        assert!(matches!(&again[0].outcome, Outcome::Refused { why } if why.contains("it has ended (cancelled)")));
+
+        let entries = audit::list(tasks.db(), &AuditFilter { limit: 10, ..AuditFilter::default() }).await.unwrap();
+        assert_eq!(entries.len(), 1, "what was refused left no entry");
+        assert_eq!((entries[0].action.as_str(), entries[0].subject.as_str()), ("task.cancel", format!("task:{id}").as_str()));
+        assert_eq!(entries[0].before.as_deref(), Some(r#"{"state":"pending"}"#));
+        assert_eq!(entries[0].after.as_deref(), Some(r#"{"state":"cancelled"}"#));
+    }
+
+    async fn a_running_job_is_told_by_another_process_and_its_task_ends_cancelled(env: Env) {
+        let (tasks, acts) = (env.live_tasks(), Acts::new());
+        let workers = start(&env, &tasks, &acts).await;
+        let id = enqueue(&tasks, Act::WaitForStop).await;
+        until("it says how far it is", async || tasks.progress(id).await.unwrap().is_some()).await;
+        let progress = tasks.progress(id).await.unwrap().unwrap();
+        assert_eq!((progress.done, progress.total, progress.note.as_deref()), (1, Some(2), Some("half-way")));
+
+        // Another handle on the table stands for another process: it shares nothing with the workers.
+        let elsewhere = Tasks::new(env.db.clone(), env.ring(), tasks.clock().clone());
+        let asked_at = std::time::Instant::now();
+        assert_eq!(elsewhere.cancel(&[id], &actor()).await.unwrap()[0].outcome, Outcome::Told);
+        until("it is cancelled", async || state(&tasks, id).await == TaskState::Cancelled).await;
+        // Generous: what matters is that it is nowhere near a lease or a time limit.
+        assert!(asked_at.elapsed() < Duration::from_secs(20));
+        assert_eq!(env.metrics.cancelled.get(), 1);
+        assert_eq!(acts.runs().len(), 1, "it is not tried again");
+        workers.stop().await;
+    }
+
+    async fn a_job_that_does_not_heed_is_dropped_and_one_that_succeeds_all_the_same_is_done(env: Env) {
+        let (tasks, acts) = (env.live_tasks(), Acts::new());
+        let workers = start(&env, &tasks, &acts).await;
+        let deaf = enqueue(&tasks, Act::WaitForGate).await;
+        until("it runs", async || state(&tasks, deaf).await == TaskState::Running).await;
+        tasks.cancel(&[deaf], &actor()).await.unwrap();
+        until("it is cancelled", async || state(&tasks, deaf).await == TaskState::Cancelled).await;
+
+        let quick = enqueue(&tasks, Act::WaitForGate).await;
+        until("it runs", async || acts.runs().len() == 2).await;
+        acts.gate.add_permits(1);
+        tasks.cancel(&[quick], &actor()).await.unwrap();
+        until("it has ended", async || !matches!(state(&tasks, quick).await, TaskState::Running | TaskState::Pending)).await;
+        assert_eq!(state(&tasks, quick).await, TaskState::Done);
+        workers.stop().await;
+    }
+
+    async fn a_cancelled_task_whose_worker_dies_is_not_taken_over(env: Env) {
+        let tasks = env.tasks();
+        let worker = WorkerId::new("wk_gone");
+        tasks.register_worker(&worker, "test", TimeDelta::seconds(30)).await.unwrap();
+        let id = enqueue(&tasks, Act::Succeed).await;
+        assert_eq!(tasks.claim_due(&worker, Play::QUEUE, 10).await.unwrap().len(), 1);
+        tasks.cancel(&[id], &actor()).await.unwrap();
+        env.clock.advance(TimeDelta::seconds(31));
+        tasks.expire_leases().await.unwrap();
+        let taken = tasks.take_over().await.unwrap();
+        assert_eq!((taken.requeued, taken.cancelled), (0, 1));
+        assert_eq!(state(&tasks, id).await, TaskState::Cancelled);
+    }
+
+    async fn priority_time_and_queue_of_a_waiting_task_can_be_changed(env: Env) {
+        let (tasks, acts) = (env.tasks(), Acts::new());
+        let kit = env.kit(&acts);
+        let id = enqueue(&tasks, Act::Succeed).await;
+        let later = env.clock.now() + TimeDelta::hours(1);
+        let change = Change { run_at: Some(later), priority: Some(Priority::URGENT), queue: None };
+        assert_eq!(tasks.change(&[id], &change, &actor()).await.unwrap()[0].outcome, Outcome::Done);
+        assert_eq!(kit.drain().await.unwrap(), 0);
+        let change = Change { queue: Some("elsewhere".to_owned()), ..Change::default() };
+        tasks.change(&[id], &change, &actor()).await.unwrap();
+        assert_eq!(kit.advance(TimeDelta::hours(2)).await.unwrap(), 0, "nobody works on that queue");
+        let change = Change { queue: Some(Play::QUEUE.name().to_owned()), ..Change::default() };
+        tasks.change(&[id], &change, &actor()).await.unwrap();
+        assert_eq!(kit.drain().await.unwrap(), 1);
+        let refused = tasks.change(&[id], &change, &actor()).await.unwrap();
+        assert!(matches!(&refused[0].outcome, Outcome::Refused { why } if why == "it has ended (done)"));
+        let row = tasks.show(id).await.unwrap().unwrap();
+        assert_eq!((row.priority, row.run_at), (0, later));
+    }
+}
