@@ -16,6 +16,8 @@ use crate::ring::Bell;
 
 /// After this many workers died with a task in hand it becomes a dead letter.
 const MAX_CRASHES: i64 = 3;
+/// How often a take-over gives way to another one before it leaves the rest to the next look.
+const COLLISIONS: u32 = 10;
 /// Tasks put back in one transaction.
 const TAKE_OVER_BATCH: i64 = 500;
 
@@ -199,8 +201,16 @@ impl Tasks {
     /// Puts back every running task whose worker is gone.
     pub async fn take_over(&self) -> Result<TakenOver, DbError> {
         let mut total = TakenOver::default();
-        while self.take_over_some(&mut total).await? {}
-        Ok(total)
+        let mut patience = COLLISIONS;
+        loop {
+            match self.take_over_some(&mut total).await {
+                Ok(true) => {}
+                Ok(false) => return Ok(total),
+                // Another process takes over the same tasks; what it leaves is found by looking again.
+                Err(DbError::Busy { .. }) if patience > 0 => patience -= 1,
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     async fn take_over_some(&self, total: &mut TakenOver) -> Result<bool, DbError> {
