@@ -57,7 +57,9 @@ const SQLITE: [Fault; 7] = [
     Fault::DiskFull,
 ];
 
-const POSTGRES: [Fault; 15] = [
+const REDIS: [Fault; 3] = [Fault::RedisFlush, Fault::RedisStop, Fault::RedisFreeze];
+
+const POSTGRES: [Fault; 12] = [
     Fault::Kill,
     Fault::Kill,
     Fault::KillAll,
@@ -67,9 +69,6 @@ const POSTGRES: [Fault; 15] = [
     Fault::Freeze,
     Fault::ClockForAll,
     Fault::ClockForOne,
-    Fault::RedisFlush,
-    Fault::RedisStop,
-    Fault::RedisFreeze,
     Fault::PostgresRestart,
     Fault::Terminate,
     Fault::Hang,
@@ -81,7 +80,11 @@ fn seconds(random: &mut StdRng, most: u64) -> Duration {
 
 /// Does one fault to its end, and tells what it was.
 pub(crate) async fn strike(stage: &mut Stage, random: &mut StdRng) -> Result<String> {
-    let faults: &[Fault] = if stage.postgres.is_some() { &POSTGRES } else { &SQLITE };
+    let faults = match (&stage.postgres, &stage.redis) {
+        (None, _) => SQLITE.to_vec(),
+        (Some(_), None) => POSTGRES.to_vec(),
+        (Some(_), Some(_)) => [&POSTGRES[..], &REDIS].concat(),
+    };
     let mut fault = *faults.choose(random).unwrap();
     if matches!(fault, Fault::PostgresRestart) && random.random_bool(0.5) {
         fault = Fault::PostgresKill;
@@ -100,7 +103,7 @@ pub(crate) async fn strike(stage: &mut Stage, random: &mut StdRng) -> Result<Str
         }
         Fault::CrashPoint => {
             let point = *POINTS.choose(random).unwrap();
-            let hit = random.random_range(1..20);
+            let hit = if point.starts_with("take_over") { 1 } else { random.random_range(1..20) };
             let (name, died) = stage.die_at(node, point, hit).await?;
             let outcome = if died { "died" } else { "did not come there and was killed" };
             Ok(format!("crash point: {name} at {point}:{hit}, {outcome}"))
@@ -139,7 +142,7 @@ pub(crate) async fn strike(stage: &mut Stage, random: &mut StdRng) -> Result<Str
             Ok("Redis flushed: once".to_owned())
         }
         Fault::RedisStop => {
-            let time = seconds(random, 10);
+            let time = if random.random_bool(0.1) { Duration::from_secs(60) } else { seconds(random, 10) };
             if let Some(redis) = &mut stage.redis {
                 block_in_place(|| redis.stop())?;
                 sleep(time).await;

@@ -99,7 +99,7 @@ fn runtime() -> tokio::runtime::Runtime {
 
 /// The run of `cargo test`.
 async fn short() -> Result<bool> {
-    let plan = Plan { length: Duration::from_secs(10), seed: 1, rate: 20 };
+    let plan = Plan { length: Duration::from_secs(10), seed: 1, rate: 20, telling: false };
     let reports = both(&plan).await?;
     for report in &reports {
         eprintln!("chaos, 10 s on {}: {}", report.engine, report.verdict());
@@ -122,7 +122,8 @@ async fn on_postgres(plan: &Plan) -> Result<Report> {
 
 impl Run {
     async fn run(self) -> Result<bool> {
-        let plan = Plan { length: Duration::from_secs(self.minutes * 60), seed: self.seed, rate: self.rate };
+        let length = Duration::from_secs(self.minutes * 60);
+        let plan = Plan { length, seed: self.seed, rate: self.rate, telling: true };
         let reports = match self.engine {
             Engines::Sqlite => vec![on_sqlite(&plan).await?],
             Engines::Postgres => vec![on_postgres(&plan).await?],

@@ -34,6 +34,8 @@ pub(crate) struct Plan {
     pub(crate) length: Duration,
     pub(crate) seed: u64,
     pub(crate) rate: u32,
+    /// Tells each fault as it is done.
+    pub(crate) telling: bool,
 }
 
 pub(crate) struct Node {
@@ -69,17 +71,21 @@ impl Stage {
     }
 
     pub(crate) async fn postgres(plan: &Plan) -> Result<Self> {
-        let (postgres, redis) =
-            tokio::task::block_in_place(|| anyhow::Ok((Postgres::start()?, Redis::start()?)))?;
+        // Every other seed goes without Redis, by the bell in PostgreSQL.
+        let with_redis = plan.seed % 2 == 1;
+        let (postgres, redis) = tokio::task::block_in_place(|| {
+            anyhow::Ok((Postgres::start()?, with_redis.then(Redis::start).transpose()?))
+        })?;
         postgres.create_database(DATABASE, None).await?;
-        let env = Env::new(postgres.url(DATABASE), Some(redis.url()), tempfile::tempdir()?).await;
+        let env =
+            Env::new(postgres.url(DATABASE), redis.as_ref().map(Redis::url), tempfile::tempdir()?).await;
         let roles = [
             ("receiver", "receiver"),
             ("worker-1", "worker"),
             ("worker-2", "worker"),
             ("scheduler", "worker,scheduler"),
         ];
-        Self::new(plan, env, &roles, Some(postgres), Some(redis), None).await
+        Self::new(plan, env, &roles, Some(postgres), redis, None).await
     }
 
     async fn new(
@@ -157,6 +163,9 @@ impl Stage {
                     None
                 }
             };
+            if plan.telling {
+                eprintln!("{} {:.0} s: {what}, {recovered:?}", self.engine(), at.as_secs_f64());
+            }
             faults.push((at, what, recovered));
             if wrongs.len() > 2 {
                 break;
@@ -176,7 +185,7 @@ impl Stage {
         self.judge(
             &tasks,
             Report {
-                engine: if self.postgres.is_some() { "PostgreSQL" } else { "SQLite" },
+                engine: self.engine(),
                 faults,
                 starts: self.starts,
                 deliveries: self.simulator.deliveries().len(),
@@ -190,6 +199,14 @@ impl Stage {
             },
         )
         .await
+    }
+
+    fn engine(&self) -> &'static str {
+        match (&self.postgres, &self.redis) {
+            (None, _) => "SQLite",
+            (Some(_), None) => "PostgreSQL alone",
+            (Some(_), Some(_)) => "PostgreSQL and Redis",
+        }
     }
 
     async fn end(&mut self, tasks: &Tasks, wrongs: &mut Vec<String>) -> Result<()> {
@@ -313,7 +330,7 @@ impl Stage {
 
     // --- recovery ---
 
-    /// Everything runs, and a task enqueued now is done.
+    /// Everything runs and is ready, and a task enqueued now is done.
     async fn recover(&mut self, tasks: &Tasks) -> Result<()> {
         self.start_all().await?;
         let deadline = Instant::now() + PATIENCE;
@@ -334,6 +351,15 @@ impl Stage {
                 bail!("the task enqueued after it was not done within {PATIENCE:?}");
             }
             sleep(Duration::from_millis(20)).await;
+        }
+        for n in 0..self.nodes.len() {
+            while !self.nodes[n].program.is_ready().await {
+                self.start_all().await?;
+                if Instant::now() > deadline {
+                    bail!("{} was not ready within {PATIENCE:?}", self.nodes[n].name);
+                }
+                sleep(Duration::from_millis(20)).await;
+            }
         }
         Ok(())
     }

@@ -182,8 +182,7 @@ impl Program {
             {
                 bail!("the program ended ({status}):\n{}", self.output());
             }
-            let answer = reqwest::get(self.url("/readyz")).await;
-            if answer.is_ok_and(|answer| answer.status().is_success()) {
+            if self.is_ready().await {
                 return Ok(());
             }
             if Instant::now() > deadline {
@@ -191,6 +190,11 @@ impl Program {
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
+    }
+
+    /// Whether it says that it can work.
+    pub(crate) async fn is_ready(&self) -> bool {
+        reqwest::get(self.url("/readyz")).await.is_ok_and(|answer| answer.status().is_success())
     }
 
     /// SIGKILL.

@@ -19,7 +19,7 @@ use trunkline_platform::task::Tasks;
 use crate::harness::{Env, start_time};
 
 const SQLITE_SEEDS: u64 = 10_000;
-const POSTGRES_SEEDS: u64 = 300;
+const POSTGRES_SEEDS: u64 = 150;
 
 /// What a simulated crash of the machine may lose is of no interest here.
 static NO_WAIT: Stmt = Stmt { name: "NO_WAIT", text: Text::Same("PRAGMA synchronous = OFF") };

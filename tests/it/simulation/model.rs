@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use trunkline_platform::task::{Finish, NewTask, OnConflict, TaskState, Verdict};
+use trunkline_platform::task::{Finish, LeaseRow, NewTask, OnConflict, TaskState, Verdict};
 
 /// After so many dead workers a task is a dead letter.
 const MAX_CRASHES: i32 = 3;
@@ -48,8 +48,8 @@ pub(super) enum Coming {
 #[derive(Debug, Default)]
 pub(super) struct Model {
     tasks: BTreeMap<i64, Task>,
-    /// Leases, by worker.
-    leases: BTreeMap<String, DateTime<Utc>>,
+    /// Leases, by worker: until when, and how often renewed.
+    leases: BTreeMap<String, (DateTime<Utc>, i64)>,
     /// Keys held for a period: until when, and by which task.
     periods: HashMap<String, (DateTime<Utc>, i64)>,
 }
@@ -240,22 +240,22 @@ impl Model {
     }
 
     pub(super) fn register(&mut self, worker: &str, until: DateTime<Utc>) {
-        self.leases.insert(worker.to_owned(), until);
+        self.leases.insert(worker.to_owned(), (until, 0));
     }
 
     /// Whether the worker still has a lease.
     pub(super) fn heartbeat(&mut self, worker: &str, until: DateTime<Utc>) -> bool {
-        self.leases.get_mut(worker).map(|lease| *lease = until).is_some()
+        self.leases.get_mut(worker).map(|lease| *lease = (until, lease.1 + 1)).is_some()
     }
 
     pub(super) fn resign(&mut self, worker: &str) {
         self.leases.remove(worker);
     }
 
-    pub(super) fn expire(&mut self, now: DateTime<Utc>) -> u64 {
-        let before = self.leases.len();
-        self.leases.retain(|_, until| *until >= now);
-        (before - self.leases.len()) as u64
+    /// Whether a lease ends that was read earlier: not if it was renewed since.
+    pub(super) fn end_lease(&mut self, seen: &LeaseRow) -> bool {
+        let same = self.leases.get(&seen.id) == Some(&(seen.lease_until, seen.beat));
+        same && self.leases.remove(&seen.id).is_some()
     }
 
     pub(super) fn expire_all(&mut self) -> u64 {

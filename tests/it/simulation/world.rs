@@ -13,7 +13,7 @@ use trunkline_platform::clock::Clock;
 use trunkline_platform::db::{DbError, Stmt, Text};
 use trunkline_platform::job::{Job, Priority, Queue};
 use trunkline_platform::task::{
-    ClaimedRow, Enqueued, Finish, NewTask, OnConflict, TaskId, TaskState, Tasks, Verdict, WorkerId,
+    ClaimedRow, Enqueued, Finish, LeaseRow, NewTask, OnConflict, TaskId, TaskState, Tasks, Verdict, WorkerId,
 };
 
 use super::model::{Coming, Model, Row};
@@ -83,6 +83,8 @@ pub(super) struct World<'t> {
     /// Every process that ever was; those without a lease go on as if they had one.
     workers: Vec<WorkerId>,
     claims: Vec<Claim>,
+    /// Leases as somebody saw them.
+    seen: Vec<LeaseRow>,
     /// Makes each payload different.
     made: u32,
     story: Vec<String>,
@@ -108,6 +110,7 @@ impl<'t> World<'t> {
             model: Model::default(),
             workers: Vec::new(),
             claims: Vec::new(),
+            seen: Vec::new(),
             made: 0,
             story: Vec::new(),
         }
@@ -143,7 +146,8 @@ impl<'t> World<'t> {
             48..66 => self.finish().await,
             66..72 => self.heartbeat().await,
             72..76 => self.die(),
-            76..82 => self.expire().await,
+            76..79 => self.look().await,
+            79..82 => self.end_leases(0.5).await,
             82..88 => self.take_over().await,
             88..90 => self.register().await,
             90..91 => self.resign().await,
@@ -160,7 +164,8 @@ impl<'t> World<'t> {
                 break;
             }
             self.advance(TimeDelta::hours(3));
-            self.expire().await?;
+            self.look().await?;
+            self.end_leases(1.0).await?;
             self.take_over().await?;
             self.register().await?;
             let worker = self.workers[self.workers.len() - 1].clone();
@@ -436,10 +441,23 @@ impl<'t> World<'t> {
         Ok(())
     }
 
-    async fn expire(&mut self) -> Outcome {
-        let expired = self.tasks.expire_leases().await.map_err(failed)?;
-        self.story.push(format!("{expired} leases expire"));
-        same("expired leases", expired, self.model.expire(self.clock.now()))
+    /// Somebody looks at the leases, and ends some of them, perhaps much later.
+    async fn look(&mut self) -> Outcome {
+        self.seen = self.tasks.leases().await.map_err(failed)?;
+        self.story.push(format!("{} leases are looked at", self.seen.len()));
+        Ok(())
+    }
+
+    async fn end_leases(&mut self, odds: f64) -> Outcome {
+        for lease in self.seen.clone() {
+            if !self.random.random_bool(odds) {
+                continue;
+            }
+            let ended = self.tasks.end_lease(&lease).await.map_err(failed)?;
+            self.story.push(format!("the lease of {} is ended -> {ended}", lease.id));
+            same("ended lease", ended, self.model.end_lease(&lease))?;
+        }
+        Ok(())
     }
 
     async fn expire_all(&mut self) -> Outcome {
