@@ -5,6 +5,7 @@
 //! * [`messages`], [`calls`], [`contacts`], [`provider_tasks`]: what the tellings add up to.
 //! * `conversations`: where messages and calls happen, and between whom.
 //! * [`media`]: the files behind the provider's links.
+//! * [`upkeep`]: what keeps the database small and quick.
 //!
 //! Events come in any order and more than once. Every row that is kept from them is a join: what an event
 //! adds depends on that event alone, and adding is commutative, associative and idempotent, so the same
@@ -21,6 +22,7 @@ pub mod messages;
 pub mod provider_tasks;
 mod queues;
 mod services;
+pub mod upkeep;
 
 #[cfg(test)]
 mod tests;
@@ -28,7 +30,7 @@ mod tests;
 use trunkline_platform::db::Stmt;
 use trunkline_platform::job::{Registry, RegistryError};
 
-pub use queues::{EVENTS, MEDIA};
+pub use queues::{EVENTS, MEDIA, UPKEEP};
 pub use services::Services;
 
 macro_rules! jobs {
@@ -65,6 +67,15 @@ jobs! {
     messages::MessageReceived,
     messages::MessageUndelivered,
     provider_tasks::ProviderTaskChanged,
+    upkeep::RemoveAttempts,
+    upkeep::RemoveAudit,
+    upkeep::RemoveEvents,
+    upkeep::RemoveHistory,
+    upkeep::RemoveKeys,
+    upkeep::RemoveTasks,
+    upkeep::RequeueMedia,
+    upkeep::TidyDatabase,
+    upkeep::TrimRing,
 }
 
 /// Every statement of the jobs, for the test that prepares them all on both engines.
@@ -77,5 +88,5 @@ pub fn statements() -> impl Iterator<Item = &'static Stmt> {
         messages::STATEMENTS,
         provider_tasks::STATEMENTS,
     ];
-    own.into_iter().chain(calls::STATEMENTS.iter().copied()).flatten().copied()
+    own.into_iter().chain(calls::STATEMENTS.iter().chain(upkeep::STATEMENTS).copied()).flatten().copied()
 }

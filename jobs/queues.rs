@@ -6,3 +6,5 @@ use trunkline_platform::job::Queue;
 pub const EVENTS: Queue = Queue::new("events");
 /// Downloads: long, bound by somebody else's network.
 pub const MEDIA: Queue = Queue::new("media");
+/// What keeps the database small: nobody waits for it.
+pub const UPKEEP: Queue = Queue::new("upkeep");

@@ -3,10 +3,12 @@
 use trunkline_platform::db::Db;
 
 use crate::media::MediaServices;
+use crate::upkeep::Upkeep;
 
 /// The services of every job.
 #[derive(Debug)]
 pub struct Services {
     pub db: Db,
     pub media: MediaServices,
+    pub upkeep: Upkeep,
 }

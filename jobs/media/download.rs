@@ -64,7 +64,7 @@ impl Job for DownloadMedia {
     }
 
     async fn run(&self, cx: &Context<Services>) -> Result<Done, Failure> {
-        let Services { db, media } = cx.services();
+        let Services { db, media, .. } = cx.services();
         let row = table::load(db, self.media).await?;
         let row = row.ok_or_else(|| Failure::discard("what the file belonged to is gone"))?;
         if let Some(hash) = row.stored()

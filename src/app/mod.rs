@@ -19,16 +19,18 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use trunkline_jobs::Services;
 use trunkline_jobs::media::{Fetcher, LocalStore, MediaServices};
+use trunkline_jobs::upkeep::{Upkeep, UpkeepMetrics};
 use trunkline_platform::clock::Clock;
 use trunkline_platform::db::{Db, Engine};
 use trunkline_platform::job::{Queue, Registry};
 use trunkline_platform::metrics::Metrics;
+use trunkline_platform::schedule::{ScheduleMetrics, Scheduler, Schedules};
 use trunkline_platform::task::Tasks;
 use trunkline_platform::worker::{Readiness, Workers};
 
 use crate::config::Config;
 use crate::receiver::{self, Committer, CorrelationIds, ReceiverMetrics, ReceiverSettings, WebhookEndpoint};
-use crate::schema;
+use crate::{schedules, schema};
 pub use lock::{FileLock, LockError};
 pub use roles::{Role, Roles, RolesError};
 
@@ -44,6 +46,7 @@ pub struct App {
     db: Db,
     tasks: Tasks,
     jobs: Arc<Registry<Services>>,
+    schedules: Arc<Schedules>,
     services: Arc<Services>,
     metrics_registry: MetricsRegistry,
     metrics: Metrics,
@@ -76,6 +79,8 @@ impl App {
 
     /// [`build`](Self::build) with other jobs, for the tests that add theirs.
     pub async fn build_with(config: Config, clock: Clock, jobs: Registry<Services>) -> Result<Self> {
+        let jobs = Arc::new(jobs);
+        let schedules = Arc::new(schedules::load(&config.schedules, &jobs)?);
         let lock = match config.database.url.file() {
             Some(file) => Some(FileLock::take(file)?),
             None => None,
@@ -93,7 +98,6 @@ impl App {
             // The lock says that nobody else is there: what a process before us held is free at once.
             tasks.expire_all_leases().await?;
         }
-        let jobs = Arc::new(jobs);
         let store = LocalStore::open(config.media.dir.clone())
             .await
             .with_context(|| format!("opening the media folder {}", config.media.dir.display()))?;
@@ -103,13 +107,19 @@ impl App {
             tracing::info!(files = left_over, "removed what cut-off downloads left");
         }
         let fetcher = Fetcher::new(config.media.fetch_config()).context("setting up downloads")?;
-        let services = Arc::new(Services { db: db.clone(), media: MediaServices { fetcher, store } });
+        let upkeep = Upkeep {
+            tasks: tasks.clone(),
+            retention: config.retention.retention(),
+            metrics: UpkeepMetrics::new(&metrics_registry)?,
+        };
+        let services = Arc::new(Services { db: db.clone(), media: MediaServices { fetcher, store }, upkeep });
         Ok(Self {
             config,
             clock,
             db,
             tasks,
             jobs,
+            schedules,
             services,
             metrics_registry,
             metrics,
@@ -152,6 +162,10 @@ impl App {
         // The last that can fail: what goes wrong before it leaves no task in hand.
         let workers = if roles.has(Role::Worker) { Some(self.start_workers(&queues).await?) } else { None };
         if roles.has(Role::Scheduler) {
+            let metrics = ScheduleMetrics::new(&self.metrics_registry)?;
+            let scheduler =
+                Scheduler::start(self.tasks.clone(), Arc::clone(&self.schedules), metrics).await?;
+            tokio::spawn(scheduler.run(stop.clone()));
             tokio::spawn(roles::look_after_leases(
                 self.tasks.clone(),
                 self.config.workers.lease,

@@ -18,7 +18,7 @@ pub enum Role {
     Receiver,
     /// Runs jobs.
     Worker,
-    /// Does what must happen although nobody asks: puts back the tasks of dead workers.
+    /// Does what must happen although nobody asks: fires schedules, puts back the tasks of dead workers.
     Scheduler,
     /// Answers operators.
     Admin,

@@ -4,10 +4,11 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::output;
 use crate::config::{Config, ConfigError, Flags, Origin, Problem};
+use crate::schedules;
 
 #[derive(Args, Debug)]
 pub(super) struct ConfigCommand {
@@ -45,7 +46,7 @@ impl ConfigCommand {
                 Ok(ExitCode::SUCCESS)
             }
             Action::Check { json } => {
-                let (text, code) = checked(&loaded, json)?;
+                let (text, code) = checked(&loaded, &problems_of_schedules(&loaded), json)?;
                 output::print(&text)?;
                 Ok(code)
             }
@@ -61,15 +62,28 @@ fn table(origins: &[Origin]) -> String {
     table.text("no settings")
 }
 
-fn checked(loaded: &Result<Config, ConfigError>, as_json: bool) -> Result<(String, ExitCode)> {
+/// What is wrong with the schedules that the configuration names.
+fn problems_of_schedules(loaded: &Result<Config, ConfigError>) -> Vec<String> {
+    let (Ok(config), Ok(jobs)) = (loaded, trunkline_jobs::registry()) else { return Vec::new() };
+    let problems = schedules::load(&config.schedules, &jobs).err().map(|error| error.0);
+    problems.unwrap_or_default().iter().map(ToString::to_string).collect()
+}
+
+fn checked(
+    loaded: &Result<Config, ConfigError>,
+    of_schedules: &[String],
+    as_json: bool,
+) -> Result<(String, ExitCode)> {
     let (problems, warnings): (&[Problem], &[Problem]) = match loaded {
         Ok(config) => (&[], config.warnings()),
         Err(error) => (&error.problems, &[]),
     };
+    let problems: Vec<String> =
+        problems.iter().map(ToString::to_string).chain(of_schedules.iter().cloned()).collect();
     let code = if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     if as_json {
-        let texts = |list: &[Problem]| list.iter().map(|one| json!(one.to_string())).collect::<Value>();
-        let document = json!({"problems": texts(problems), "warnings": texts(warnings)});
+        let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+        let document = json!({"problems": problems, "warnings": warnings});
         return Ok((output::json(&document)?, code));
     }
     let mut lines: Vec<String> = problems.iter().map(|problem| format!("problem: {problem}\n")).collect();
@@ -82,6 +96,8 @@ fn checked(loaded: &Result<Config, ConfigError>, as_json: bool) -> Result<(Strin
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     fn load(settings: &[(&str, &str)]) -> Result<Config, ConfigError> {
@@ -105,10 +121,10 @@ mod tests {
 
     #[test]
     fn a_check_tells_every_problem() {
-        let (text, code) = checked(&load(&[("workers.lease", "1"), ("log.lvl", "x")]), false).unwrap();
+        let (text, code) = checked(&load(&[("workers.lease", "1"), ("log.lvl", "x")]), &[], false).unwrap();
         assert_eq!(text.lines().filter(|line| line.starts_with("problem: ")).count(), 2, "{text}");
         assert_eq!(code, ExitCode::FAILURE);
-        let (text, _) = checked(&load(&[("log.lvl", "x")]), true).unwrap();
+        let (text, _) = checked(&load(&[("log.lvl", "x")]), &[], true).unwrap();
         let document: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(
             document,
@@ -118,7 +134,7 @@ mod tests {
 
     #[test]
     fn a_check_tells_warnings_of_a_configuration_that_can_be_used() {
-        let (text, code) = checked(&load(&[("profile", "staging")]), false).unwrap();
+        let (text, code) = checked(&load(&[("profile", "staging")]), &[], false).unwrap();
         assert!(text.starts_with("warning: openphone.webhook_secrets: "), "{text}");
         assert!(text.ends_with("the configuration can be used\n"), "{text}");
         assert_eq!(code, ExitCode::SUCCESS);

@@ -8,12 +8,14 @@ mod dev;
 mod events;
 mod migrate;
 mod output;
+mod schedules;
 mod serve;
 mod shutdown;
 mod simulate;
 mod stats;
 mod tasks;
 mod timeline;
+mod upkeep;
 mod workers;
 
 use std::process::ExitCode;
@@ -52,6 +54,10 @@ enum Command {
     Stats(stats::StatsCommand),
     /// List the worker processes
     Workers(workers::WorkersCommand),
+    /// Look at schedules; pause, resume and trigger them
+    Schedules(schedules::SchedulesCommand),
+    /// See what upkeep freed, and run it by hand
+    Upkeep(upkeep::UpkeepCommand),
     /// Read who did what, and why
     Audit(audit::AuditCommand),
     /// Show and check the settings
@@ -100,6 +106,8 @@ impl Cli {
             Command::Events(command) => command.run(&config).await,
             Command::Stats(command) => command.run(&config).await,
             Command::Workers(command) => command.run(&config).await,
+            Command::Schedules(command) => command.run(&config).await,
+            Command::Upkeep(command) => command.run(&config).await,
             Command::Audit(command) => command.run(&config).await,
             Command::Dev(_) | Command::Config(_) => Ok(()),
         }?;

@@ -5,15 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use trunkline_jobs::media::DownloadMedia;
+use trunkline_jobs::upkeep::KEEP_EVENTS_AT_LEAST;
 use trunkline_platform::db::Engine;
+use trunkline_platform::duration::write as write_duration;
 use trunkline_platform::job::{Job, Queue};
 
 use super::layers::{QUEUES, Setting};
-use super::units::write_duration;
 use super::{AllowedHost, Config, LogFormat, Problem, Profile, Source};
 
 /// A worker that missed two looks at the table must still hold its lease.
 const POLLS_PER_LEASE: u32 = 3;
+/// The most rows that one transaction may remove.
+const MOST_ROWS: u32 = 10_000;
 const HOUR: Duration = Duration::from_secs(3600);
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -85,7 +88,27 @@ pub(super) fn out_of_range(config: &Config, settings: &BTreeMap<String, Setting>
             format!("no job has this queue; the queues are {}", names.join(", ")),
         )
     });
-    durations.chain(max_body).chain(queues).collect()
+    durations.chain(max_body).chain(queues).chain(retention(config, &problem)).collect()
+}
+
+fn retention(config: &Config, problem: &impl Fn(&str, String) -> Problem) -> Vec<Problem> {
+    let retention = &config.retention;
+    let mut problems = Vec::new();
+    if retention.events.is_some_and(|kept| kept < KEEP_EVENTS_AT_LEAST) {
+        let least = write_duration(KEEP_EVENTS_AT_LEAST);
+        let message = format!(
+            "this must be at least {least}: the provider repeats webhooks, and they must be recognised"
+        );
+        problems.push(problem("retention.events", message));
+    }
+    if retention.batch.get() > MOST_ROWS {
+        problems.push(problem("retention.batch", format!("this must be from 1 to {MOST_ROWS}")));
+    }
+    let jobs = trunkline_jobs::registry().unwrap_or_default();
+    for kind in retention.kinds.keys().filter(|kind| jobs.get(kind).is_none()) {
+        problems.push(problem("retention.kinds", format!("there is no job {kind:?}")));
+    }
+    problems
 }
 
 /// The queues of all jobs. Empty when the jobs cannot be registered, which ends every start by itself.

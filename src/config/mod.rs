@@ -32,7 +32,7 @@ pub use network::{Network, NetworkError};
 pub use origin::Origin;
 pub use sections::{
     AllowedHost, DatabaseConfig, HttpConfig, LogConfig, LogFormat, MediaConfig, OpenphoneConfig,
-    ReceiverConfig, RedisConfig, WorkersConfig,
+    ReceiverConfig, RedisConfig, RetentionConfig, SchedulesConfig, WorkersConfig,
 };
 pub use source::Source;
 
@@ -51,6 +51,8 @@ pub struct Config {
     pub receiver: ReceiverConfig,
     pub media: MediaConfig,
     pub workers: WorkersConfig,
+    pub schedules: SchedulesConfig,
+    pub retention: RetentionConfig,
     pub log: LogConfig,
     #[serde(skip)]
     origins: Vec<Origin>,

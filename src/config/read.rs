@@ -1,6 +1,9 @@
 //! Reading the values of settings into the types they stand for. No error repeats a secret.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, de::Error};
@@ -9,8 +12,33 @@ use trunkline_openphone::signature::Key;
 use trunkline_platform::db::DbUrl;
 use url::Url;
 
+use super::units;
+
 pub(super) fn database_url<'de, D: Deserializer<'de>>(de: D) -> Result<DbUrl, D::Error> {
     String::deserialize(de)?.parse().map_err(D::Error::custom)
+}
+
+/// A path, `""` for none.
+pub(super) fn optional_path<'de, D: Deserializer<'de>>(de: D) -> Result<Option<PathBuf>, D::Error> {
+    let text = String::deserialize(de)?;
+    Ok(Some(text).filter(|text| !text.is_empty()).map(PathBuf::from))
+}
+
+/// `name=30d`, each name once.
+pub(super) fn durations_by_name<'de, D: Deserializer<'de>>(
+    de: D,
+) -> Result<BTreeMap<String, Duration>, D::Error> {
+    let mut durations = BTreeMap::new();
+    for text in Vec::<String>::deserialize(de)? {
+        let (name, duration) = text.split_once('=').ok_or_else(|| {
+            D::Error::custom(format!("write name=duration, such as \"call.ringing=1d\", not {text:?}"))
+        })?;
+        let duration = units::parse_duration(duration.trim()).map_err(D::Error::custom)?;
+        if durations.insert(name.trim().to_owned(), duration).is_some() {
+            return Err(D::Error::custom(format!("{:?} is there twice", name.trim())));
+        }
+    }
+    Ok(durations)
 }
 
 /// A secret, `""` for none.

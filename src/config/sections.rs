@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv6Addr, SocketAddr};
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use serde::{Deserialize, Deserializer, de::Error};
 use tracing_subscriber::filter::Targets;
 use trunkline_jobs::media::FetchConfig;
 use trunkline_jobs::media::guard::{AddressPolicy, HostRule};
+use trunkline_jobs::upkeep::Retention;
 use trunkline_openphone::client::ClientConfig;
 use trunkline_openphone::signature::{SecretError, Secrets, Tolerance};
 use trunkline_platform::db::{Db, DbOptions, DbUrl};
@@ -201,6 +202,57 @@ impl WorkersConfig {
             lease: self.lease,
             grace: self.grace,
             seed,
+        }
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SchedulesConfig {
+    #[serde(deserialize_with = "read::optional_path")]
+    pub dir: Option<PathBuf>,
+    pub builtin: bool,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RetentionConfig {
+    #[serde(deserialize_with = "units::duration_or_off")]
+    pub done: Option<Duration>,
+    #[serde(deserialize_with = "units::duration_or_off")]
+    pub cancelled: Option<Duration>,
+    #[serde(deserialize_with = "units::duration_or_off")]
+    pub discarded: Option<Duration>,
+    #[serde(deserialize_with = "units::duration_or_off")]
+    pub dead: Option<Duration>,
+    #[serde(deserialize_with = "read::durations_by_name")]
+    pub kinds: BTreeMap<String, Duration>,
+    #[serde(deserialize_with = "units::duration_or_off")]
+    pub attempts: Option<Duration>,
+    #[serde(deserialize_with = "units::duration_or_off")]
+    pub events: Option<Duration>,
+    #[serde(deserialize_with = "units::duration_or_off")]
+    pub audit: Option<Duration>,
+    #[serde(deserialize_with = "units::duration_or_off")]
+    pub history: Option<Duration>,
+    pub batch: NonZeroU32,
+    pub rows_per_run: NonZeroU64,
+}
+
+impl RetentionConfig {
+    pub fn retention(&self) -> Retention {
+        Retention {
+            done: self.done,
+            cancelled: self.cancelled,
+            discarded: self.discarded,
+            dead: self.dead,
+            kinds: self.kinds.clone(),
+            attempts: self.attempts,
+            events: self.events,
+            audit: self.audit,
+            history: self.history,
+            batch: self.batch.get(),
+            rows_per_run: self.rows_per_run.get(),
         }
     }
 }

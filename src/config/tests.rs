@@ -278,8 +278,25 @@ fn a_value_out_of_range_is_refused_with_the_range_and_its_place() {
 fn a_queue_that_no_job_has_is_refused_with_the_queues_there_are() {
     let problems = given().variable("TRUNKLINE_WORKERS_QUEUES_MEDAI", "4").problems();
     let expected = "workers.queues.medai (TRUNKLINE_WORKERS_QUEUES_MEDAI): no job has this queue; \
-                    the queues are events, media\n";
+                    the queues are events, media, upkeep\n";
     assert_eq!(problems, expected);
+}
+
+#[test]
+fn retention_has_its_limits_and_times_for_single_kinds() {
+    let config = given().flag("retention.kinds", "call.ringing=1d, media.download=36h").load().unwrap();
+    let kinds = config.retention.retention().kinds;
+    assert_eq!(kinds["media.download"], Duration::from_secs(36 * 3_600));
+    assert_eq!(given().flag("retention.done", "off").load().unwrap().retention.done, None);
+    for (key, value, message) in [
+        ("retention.events", "6d", "this must be at least 7d"),
+        ("retention.batch", "10001", "this must be from 1 to 10000"),
+        ("retention.kinds", "call.rings=1d", "there is no job \"call.rings\""),
+        ("retention.kinds", "call.ringing", "write name=duration"),
+    ] {
+        let problems = given().flag(key, value).problems();
+        assert!(problems.contains(message), "{problems}");
+    }
 }
 
 #[test]

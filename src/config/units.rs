@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de::Error};
+use trunkline_platform::duration;
 
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub(super) enum UnitError {
@@ -14,17 +15,7 @@ pub(super) enum UnitError {
 }
 
 pub(super) fn parse_duration(text: &str) -> Result<Duration, UnitError> {
-    let invalid = || UnitError::Duration(text.to_owned());
-    let (number, unit) = split(text).ok_or_else(invalid)?;
-    let millis = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return Err(invalid()),
-    };
-    number.checked_mul(millis).map(Duration::from_millis).ok_or_else(invalid)
+    duration::parse(text).ok_or_else(|| UnitError::Duration(text.to_owned()))
 }
 
 pub(super) fn parse_size(text: &str) -> Result<u64, UnitError> {
@@ -61,18 +52,10 @@ pub(super) fn size<'de, D: Deserializer<'de>>(de: D) -> Result<u64, D::Error> {
     parse_size(&String::deserialize(de)?).map_err(D::Error::custom)
 }
 
-/// A duration as it would be written, in the largest unit that fits without a rest.
-pub(super) fn write_duration(duration: Duration) -> String {
-    let millis = duration.as_millis();
-    [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")]
-        .into_iter()
-        .find(|(unit, _)| millis > 0 && millis.is_multiple_of(*unit))
-        .map_or_else(|| format!("{millis}ms"), |(unit, name)| format!("{}{name}", millis / unit))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use trunkline_platform::duration::write as write_duration;
 
     #[test]
     fn a_duration_is_a_whole_number_and_a_unit() {

@@ -13,6 +13,7 @@ use trunkline_jobs::Services;
 use trunkline_jobs::events::{Delivery, accept};
 use trunkline_jobs::media::guard::AddressPolicy;
 use trunkline_jobs::media::{FetchConfig, Fetcher, LocalStore, MediaServices};
+use trunkline_jobs::upkeep::{Upkeep, UpkeepMetrics};
 use trunkline_openphone::event::Envelope;
 use trunkline_openphone::signature::Scheme;
 use trunkline_platform::db::{Stmt, Text};
@@ -72,7 +73,7 @@ struct Line {
 impl<'e> Keeper<'e> {
     pub(crate) async fn new(env: &'e Env) -> Self {
         let media = MediaServices { fetcher: fetcher(), store: store(env.folder()).await };
-        let services = Arc::new(Services { db: env.db.clone(), media });
+        let services = Arc::new(Services { db: env.db.clone(), media, upkeep: upkeep(env) });
         Self { env, services, tasks: env.tasks() }
     }
 
@@ -210,4 +211,11 @@ fn fetcher() -> Fetcher {
 
 async fn store(folder: &Path) -> LocalStore {
     LocalStore::open(folder.join("media")).await.unwrap()
+}
+
+/// Upkeep as the program comes with it.
+pub(crate) fn upkeep(env: &Env) -> Upkeep {
+    let config = trunkline::config::Config::load(&trunkline::config::Flags::default(), []).unwrap();
+    let metrics = UpkeepMetrics::new(&prometheus::Registry::new()).unwrap();
+    Upkeep { tasks: env.tasks(), retention: config.retention.retention(), metrics }
 }

@@ -25,6 +25,8 @@ mod plans;
 mod pools;
 mod processes;
 mod receiver;
+mod schedules;
 mod schema;
 mod simulation;
 mod unique;
+mod upkeep;

@@ -5,8 +5,9 @@
 //! * [`ring`]: the bell that tells workers about new tasks, in Redis or in process. Losing it loses nothing.
 //! * [`job`]: what a job is, and the registry of the jobs an application knows.
 //! * [`worker`]: pools of apalis workers, one per queue, and what keeps them alive.
+//! * [`schedule`]: what is to happen at which times.
 //! * [`audit`]: the book of what people did.
-//! * [`clock`], [`metrics`]: time as a value, and what is counted.
+//! * [`clock`], [`duration`], [`metrics`]: time as a value, and what is counted.
 //! * [`testkit`]: running jobs in tests, without waiting.
 //! * [`mod@crash`]: named places to die at, in test builds.
 //!
@@ -17,9 +18,11 @@ mod chain;
 pub mod clock;
 pub mod crash;
 pub mod db;
+pub mod duration;
 pub mod job;
 pub mod metrics;
 pub mod ring;
+pub mod schedule;
 pub mod task;
 pub mod testkit;
 pub mod worker;
@@ -28,5 +31,10 @@ pub use chain::chain;
 
 /// Every statement of the platform, for the test that prepares them all on both engines.
 pub fn statements() -> impl Iterator<Item = &'static db::Stmt> {
-    task::STATEMENTS.iter().copied().chain([db::STATEMENTS, audit::STATEMENTS]).flatten().copied()
+    task::STATEMENTS
+        .iter()
+        .copied()
+        .chain([db::STATEMENTS, audit::STATEMENTS, schedule::STATEMENTS, testkit::STATEMENTS])
+        .flatten()
+        .copied()
 }

@@ -19,6 +19,7 @@ use crate::harness::judge::{all_ended, every_task};
 use crate::harness::log::{Echo, Logged, make_log, read_log};
 use crate::harness::proxy::proxy;
 use crate::harness::{Env, until};
+use crate::kept::upkeep;
 use crate::servers::Postgres;
 
 const TASKS: u64 = 1_500;
@@ -38,7 +39,8 @@ async fn services(env: &Env, db: Db) -> Arc<Services> {
         user_agent: "none".to_owned(),
     });
     let store = LocalStore::open(env.folder().join("media")).await.unwrap();
-    Arc::new(Services { db, media: MediaServices { fetcher: fetcher.unwrap(), store } })
+    let media = MediaServices { fetcher: fetcher.unwrap(), store };
+    Arc::new(Services { db, media, upkeep: upkeep(env) })
 }
 
 async fn worker(env: &Env, db: Db) -> Workers {

@@ -45,6 +45,8 @@ impl Program {
             ("TRUNKLINE_OPENPHONE_WEBHOOK_SECRETS".to_owned(), secrets()),
             ("TRUNKLINE_WORKERS_LEASE".to_owned(), "3s".to_owned()),
             ("TRUNKLINE_LOG_LEVEL".to_owned(), "info".to_owned()),
+            // Upkeep at its own times would be among the tasks that tests count.
+            ("TRUNKLINE_SCHEDULES_BUILTIN".to_owned(), "false".to_owned()),
             ("TRUNKLINE_RECEIVER_RATE_PER_SECOND".to_owned(), "100000".to_owned()),
             ("TRUNKLINE_RECEIVER_RATE_BURST".to_owned(), "100000".to_owned()),
         ];

@@ -204,6 +204,17 @@ impl Db {
         }
     }
 
+    /// A connection for one statement that keeps the database's house and may take long (on SQLite the writer). It
+    /// is closed afterwards.
+    pub async fn upkeep(&self) -> Result<Session, DbError> {
+        let mut session = self.write_one().await?;
+        if session.engine() == Engine::Postgres {
+            NO_LIMIT.query().execute(&mut session).await?;
+        }
+        session.for_upkeep(UPKEEP_DEADLINE);
+        Ok(session)
+    }
+
     /// [`read`](Self::read) on a connection of the workers' hot path.
     pub(crate) async fn read_pinned(&self) -> Result<Session, DbError> {
         match &self.pools {
@@ -280,8 +291,13 @@ where
     prepared
 }
 
+/// How long a statement of upkeep may take.
+const UPKEEP_DEADLINE: Duration = Duration::from_secs(30 * 60);
+
 crate::statements! {
     PING = same { "SELECT 1" }
+    /// PostgreSQL's own; SQLite's statements have our deadline alone.
+    NO_LIMIT = split { postgres: "SET statement_timeout = 0", sqlite: "SELECT 1" }
 }
 
 /// What the connections of the workers' hot path are told. The planner may not flip to a plan that scans when

@@ -56,6 +56,14 @@ impl Session {
         }
     }
 
+    /// Gives statements more time. On PostgreSQL the connection is not used again.
+    pub(super) fn for_upkeep(&mut self, deadline: Duration) {
+        self.deadline = deadline;
+        if let Conn::Postgres(conn) = &mut self.conn {
+            conn.close_on_drop();
+        }
+    }
+
     /// A statement begins; returns how long it may take.
     pub(super) fn begins(&mut self) -> Duration {
         self.in_flight = true;

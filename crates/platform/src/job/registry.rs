@@ -10,7 +10,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::{Context, Done, Failure, Job, Queue, Retry};
-use crate::task::Rate;
+use crate::task::{NewTask, Rate};
 
 /// The jobs of an application. Filled once at start; a mistake in it stops the start.
 pub struct Registry<S> {
@@ -28,6 +28,7 @@ pub struct AnyJob<S> {
     pub max_running: Option<u32>,
     pub rate: Option<Rate>,
     schema: fn() -> schemars::Schema,
+    make: fn(&str) -> Result<NewTask, serde_json::Error>,
     run: RunFn<S>,
 }
 
@@ -67,6 +68,7 @@ impl<S: Send + Sync + 'static> Registry<S> {
             max_running: J::MAX_RUNNING,
             rate: J::RATE,
             schema: || schemars::schema_for!(J),
+            make: |payload| NewTask::of(&J::decode(J::VERSION, payload)?),
             run: Arc::new(|version, payload, cx| {
                 Box::pin(async move {
                     let job = J::decode(version, &payload).map_err(|error| {
@@ -103,6 +105,14 @@ impl<S> AnyJob<S> {
     /// The JSON schema of the payload this release writes.
     pub fn schema(&self) -> schemars::Schema {
         (self.schema)()
+    }
+
+    /// A task of this job with a payload that somebody wrote by hand, as this release reads and writes it.
+    ///
+    /// # Errors
+    /// When the job cannot read the payload.
+    pub fn task(&self, payload: &str) -> Result<NewTask, serde_json::Error> {
+        (self.make)(payload)
     }
 
     pub(crate) fn run(&self, version: u16, payload: String, cx: Context<S>) -> RunFuture {

@@ -45,6 +45,16 @@ impl LocalRing {
         }
     }
 
+    /// How many ids there are for listeners of a queue.
+    pub(super) fn len(&self, queue: &str, priority: Priority) -> usize {
+        self.lanes().get(queue).map_or(0, |lane| lane.len(priority))
+    }
+
+    /// Takes from the front of one list, without waiting.
+    pub(super) fn take(&self, queue: &str, priority: Priority, max: usize) -> Vec<i64> {
+        self.lanes().get(queue).map(|lane| lane.take_of(priority, max)).unwrap_or_default()
+    }
+
     /// Has the listeners of these queues look at the table.
     pub(super) fn look<'q>(&self, queues: impl Iterator<Item = &'q str>) {
         let lanes = self.lanes();
@@ -81,6 +91,16 @@ impl Lane {
     fn look(&self) {
         self.bells().look = true;
         self.rung.notify_one();
+    }
+
+    fn len(&self, priority: Priority) -> usize {
+        self.bells().levels.get(usize::from(priority.level())).map_or(0, VecDeque::len)
+    }
+
+    fn take_of(&self, priority: Priority, max: usize) -> Vec<i64> {
+        let mut bells = self.bells();
+        let Some(level) = bells.levels.get_mut(usize::from(priority.level())) else { return Vec::new() };
+        level.drain(..max.min(level.len())).collect()
     }
 
     pub(super) async fn pop(&self, max: usize, wait: Duration) -> Heard {

@@ -90,6 +90,24 @@ impl Ring {
         }
     }
 
+    /// How many ids a queue has in the ring at a priority; none while it is away.
+    pub async fn len(&self, queue: Queue, priority: Priority) -> usize {
+        match self {
+            Self::Local(ring) => ring.len(queue.name(), priority),
+            Self::Postgres(ring) => ring.local().len(queue.name(), priority),
+            Self::Redis(ring) => ring.len(queue, priority).await,
+        }
+    }
+
+    /// Takes up to `max` ids from the front without waiting; none while the ring is away.
+    pub async fn take(&self, queue: Queue, priority: Priority, max: usize) -> Vec<i64> {
+        match self {
+            Self::Local(ring) => ring.take(queue.name(), priority, max),
+            Self::Postgres(ring) => ring.local().take(queue.name(), priority, max),
+            Self::Redis(ring) => ring.take(queue, priority, max).await,
+        }
+    }
+
     /// Whether the ring answers; the in-process one always does.
     pub async fn ping(&self) -> Result<(), RingError> {
         match self {

@@ -80,6 +80,11 @@ impl PostgresRing {
         self.shared.rung.notify_one();
     }
 
+    /// The ring of this process, into which it puts what it hears.
+    pub(super) fn local(&self) -> &LocalRing {
+        &self.shared.local
+    }
+
     pub(super) fn lane(&self, queue: &str) -> Lane {
         self.shared.local.lane(queue)
     }

@@ -69,6 +69,29 @@ impl RedisRing {
         RedisListener { line: Line::new(self.client.clone()), keys, metrics: self.metrics.clone() }
     }
 
+    pub(super) async fn len(&self, queue: Queue, priority: Priority) -> usize {
+        let mut len = redis::cmd("LLEN");
+        len.arg(key(&self.prefix, queue.name(), priority));
+        self.ask(&len).await
+    }
+
+    pub(super) async fn take(&self, queue: Queue, priority: Priority, max: usize) -> Vec<i64> {
+        let mut take = redis::cmd("LPOP");
+        take.arg(key(&self.prefix, queue.name(), priority)).arg(max);
+        self.ask::<Option<Vec<i64>>>(&take).await.unwrap_or_default()
+    }
+
+    /// Asks on a connection of its own; nothing is an answer, too.
+    async fn ask<T: redis::FromRedisValue + Default>(&self, cmd: &redis::Cmd) -> T {
+        match Line::new(self.client.clone()).call(cmd, CALL_DEADLINE).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                self.metrics.ring_errors.inc();
+                T::default()
+            }
+        }
+    }
+
     pub(super) async fn ping(&self) -> Result<(), RedisRingError> {
         Line::new(self.client.clone()).call(&redis::cmd("PING"), CALL_DEADLINE).await
     }

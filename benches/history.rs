@@ -1,0 +1,178 @@
+//! What a claim and a verdict cost beside a history of ended tasks, fresh and after churn that the statistics know
+//! nothing of. An empty and a filled table are measured in alternation, so that what else the machine does meets both.
+//!
+//! `cargo bench --bench history -- [MILLIONS…]` (default: 1 5)
+
+mod bench;
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use bench::{Place, machine, millis, percentile};
+use chrono::TimeDelta;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use trunkline_platform::job::{Context, Done, Failure, Job, Queue};
+use trunkline_platform::task::{Finish, NewTask, Verdict, WorkerId};
+
+const PAYLOAD: usize = 300;
+/// Tasks of one claim.
+const BATCH: usize = 200;
+const ROUNDS: usize = 200;
+/// Rounds of churn between a fresh table and the second measurement.
+const CHURN: usize = 100;
+/// Rows filled in by one statement.
+const FILL_BATCH: i64 = 100_000;
+
+trunkline_platform::statements! {
+    FILL = split {
+        postgres:
+        "INSERT INTO tasks (kind, version, queue, priority, payload, state, attempt, max_attempts, run_at, worker,
+             cause, created_at, started_at, finished_at)
+         SELECT 'bench.noop', 1, 'bench', 2, $2, 'done', 1, 12, $1, 'wk_old', 'webhook:' || i, $1, $1, $1
+         FROM generate_series(1, $3) AS i",
+        sqlite:
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $3)
+         INSERT INTO tasks (kind, version, queue, priority, payload, state, attempt, max_attempts, run_at, worker,
+             cause, created_at, started_at, finished_at)
+         SELECT 'bench.noop', 1, 'bench', 2, $2, 'done', 1, 12, $1, 'wk_old', 'webhook:' || i, $1, $1, $1 FROM n",
+    }
+    NO_AUTOVACUUM = split {
+        postgres: "ALTER TABLE tasks SET (autovacuum_enabled = off)",
+        sqlite: "SELECT 1",
+    }
+    ANALYZE = split { postgres: "ANALYZE tasks", sqlite: "ANALYZE tasks" }
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+struct Noop {
+    padding: String,
+}
+
+impl Job for Noop {
+    type Services = ();
+    const NAME: &'static str = "bench.noop";
+    const QUEUE: Queue = Queue::new("bench");
+
+    async fn run(&self, _: &Context<()>) -> Result<Done, Failure> {
+        Ok(Done::new())
+    }
+}
+
+#[derive(Default)]
+struct Samples {
+    by_id: Vec<Duration>,
+    due: Vec<Duration>,
+    finish: Vec<Duration>,
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let mut sizes: Vec<i64> = std::env::args().skip(1).filter_map(|word| word.parse().ok()).collect();
+    if sizes.is_empty() {
+        sizes = vec![1, 5];
+    }
+    println!("{}; batches of {BATCH}, {PAYLOAD} bytes, {ROUNDS} rounds in alternation, medians", machine());
+    println!("| engine | done rows | table | claim by id | claim due | verdicts | beside an empty table |");
+    println!("| --- | ---: | --- | ---: | ---: | ---: | --- |");
+    compare([Place::sqlite().await?, Place::sqlite().await?], &sizes).await?;
+    compare([Place::postgres_alone().await?, Place::postgres_alone().await?], &sizes).await
+}
+
+async fn compare([empty, full]: [Place; 2], sizes: &[i64]) -> Result<()> {
+    for place in [&empty, &full] {
+        NO_AUTOVACUUM.query().execute(&mut place.tasks.db().write_one().await?).await?;
+        place.tasks.register_worker(&worker(), "bench", TimeDelta::days(1)).await?;
+    }
+    let mut there = 0;
+    for &millions in sizes {
+        fill(&full, millions * 1_000_000 - there).await?;
+        there = millions * 1_000_000;
+        for place in [&empty, &full] {
+            ANALYZE.query().execute(&mut place.tasks.db().upkeep().await?).await?;
+        }
+        for table in ["fresh", "churned"] {
+            if table == "churned" {
+                for _ in 0..CHURN {
+                    round(&empty, &mut Samples::default()).await?;
+                    round(&full, &mut Samples::default()).await?;
+                }
+            }
+            let (mut without, mut with) = (Samples::default(), Samples::default());
+            for _ in 0..ROUNDS {
+                round(&empty, &mut without).await?;
+                round(&full, &mut with).await?;
+            }
+            tell(&full, millions, table, without, with);
+        }
+    }
+    Ok(())
+}
+
+fn worker() -> WorkerId {
+    WorkerId::new("wk_bench")
+}
+
+async fn fill(place: &Place, rows: i64) -> Result<()> {
+    let payload = format!("{{\"padding\":\"{}\"}}", "x".repeat(PAYLOAD - 14));
+    let mut left = rows;
+    while left > 0 {
+        let now = place.tasks.clock().now() - TimeDelta::days(1);
+        let query = FILL.bind(now).bind(payload.as_str()).bind(left.min(FILL_BATCH));
+        query.execute(&mut place.tasks.db().upkeep().await?).await?;
+        left -= FILL_BATCH;
+    }
+    Ok(())
+}
+
+/// Enqueues two batches, claims one by its ids and one by looking, and ends both.
+async fn round(place: &Place, samples: &mut Samples) -> Result<()> {
+    let (tasks, worker) = (&place.tasks, worker());
+    let task = || NewTask::of(&Noop { padding: "x".repeat(PAYLOAD - 14) });
+    let batch: Vec<NewTask> = (0..BATCH).map(|_| task()).collect::<Result<_, _>>()?;
+    let ids: Vec<i64> = tasks.enqueue(&batch).await?.iter().map(|new| new.id().0).collect();
+    let begun = Instant::now();
+    let mut claimed = tasks.claim(&worker, Noop::QUEUE, ids).await?;
+    samples.by_id.push(begun.elapsed());
+    tasks.enqueue(&batch).await?;
+    let begun = Instant::now();
+    claimed.extend(tasks.claim_due(&worker, Noop::QUEUE, BATCH).await?);
+    samples.due.push(begun.elapsed());
+    ensure!(claimed.len() == BATCH * 2, "claimed {} of {}", claimed.len(), BATCH * 2);
+    let now = tasks.clock().now();
+    let verdicts: Vec<Finish> = claimed
+        .iter()
+        .map(|row| Finish {
+            id: row.id,
+            attempt: row.attempt,
+            verdict: Verdict::Done,
+            error: None,
+            label: "done",
+            worker: worker.as_str().to_owned(),
+            started_at: now,
+            duration_ms: 1,
+            follow_ups: Vec::new(),
+        })
+        .collect();
+    let begun = Instant::now();
+    let finished = tasks.finish(&verdicts).await?;
+    samples.finish.push(begun.elapsed());
+    ensure!(finished.lost.is_empty(), "verdicts were lost");
+    Ok(())
+}
+
+fn tell(place: &Place, millions: i64, table: &str, mut without: Samples, mut with: Samples) {
+    let median = |samples: &mut Vec<Duration>| percentile(samples, 0.5);
+    let pairs = [
+        (median(&mut with.by_id), median(&mut without.by_id)),
+        (median(&mut with.due), median(&mut without.due)),
+        (median(&mut with.finish), median(&mut without.finish)),
+    ];
+    let [by_id, due, finish] = pairs.map(|(with, _)| millis(with));
+    let ratios = pairs.map(|(with, without)| format!("{:.2}", with.as_secs_f64() / without.as_secs_f64()));
+    println!(
+        "| {} | {millions},000,000 | {table} | {by_id} | {due} | {finish} | {} |",
+        place.name,
+        ratios.join(", ")
+    );
+}

@@ -1,0 +1,78 @@
+//! Fetch files that nobody is fetching. A row waits and no task is for it when the tasks were lost with a database
+//! that was put back from a copy, or removed by hand.
+
+use chrono::TimeDelta;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use trunkline_platform::db::DbError;
+use trunkline_platform::job::{Context, Done, Failure, Job, Priority, Queue};
+use trunkline_platform::task::NewTask;
+
+use super::run::{self, Chore, Run};
+use crate::media::{DownloadMedia, MediaId};
+use crate::{Services, UPKEEP};
+
+/// A job that has just told of a file enqueues its download a moment later.
+const A_WHILE: TimeDelta = TimeDelta::minutes(15);
+
+trunkline_platform::statements! {
+    /// One whose download is a dead letter waits for a person.
+    FORGOTTEN = same {
+        "SELECT m.id FROM media AS m
+         WHERE m.state = 'pending' AND m.id > $1 AND m.created_at < $2 AND m.told_at < $2
+           AND NOT EXISTS (SELECT 1 FROM tasks AS t WHERE t.kind = 'media.download'
+               AND t.unique_key = CAST(m.id AS TEXT) AND t.finished_at IS NULL)
+           AND CAST(m.id AS TEXT) NOT IN (SELECT d.unique_key FROM tasks AS d
+               WHERE d.died_at IS NOT NULL AND d.kind = 'media.download' AND d.unique_key IS NOT NULL)
+         ORDER BY m.id LIMIT $3"
+    }
+}
+
+/// Enqueues the download of files that wait and that no task is for.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct RequeueMedia {}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: MediaId,
+}
+
+impl Job for RequeueMedia {
+    type Services = Services;
+    const NAME: &'static str = "upkeep.media";
+    const QUEUE: Queue = UPKEEP;
+    const PRIORITY: Priority = Priority::LOW;
+    const TIMEOUT: std::time::Duration = run::TIMEOUT;
+
+    fn unique_key(&self) -> Option<String> {
+        Some("all".to_owned())
+    }
+
+    async fn run(&self, cx: &Context<Services>) -> Result<Done, Failure> {
+        run::as_job::<Self>(cx, 0).await
+    }
+}
+
+impl Chore for RequeueMedia {
+    async fn work(run: &mut Run<'_>) -> Result<(), DbError> {
+        let mut after = 0;
+        while !run.is_over() {
+            let query = FORGOTTEN.bind(after).bind(run.now() - A_WHILE).bind(run.batch());
+            let rows: Vec<Row> = query.all(&mut run.db().read().await?).await?;
+            let Some(last) = rows.last() else { return Ok(()) };
+            after = last.id.0;
+            run.freed.rows += rows.len() as u64;
+            if !run.dry_run {
+                let tasks: Result<Vec<NewTask>, _> =
+                    rows.iter().map(|row| NewTask::of(&DownloadMedia { media: row.id })).collect();
+                let tasks: Vec<NewTask> = tasks?.into_iter().map(|task| task.cause("upkeep.media")).collect();
+                run.upkeep.tasks.enqueue(&tasks).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn rest(_: i64) -> Self {
+        Self {}
+    }
+}

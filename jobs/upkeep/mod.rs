@@ -1,0 +1,56 @@
+//! Upkeep: what keeps the database small and quick while nobody looks. One job per file, each scheduled by a file of
+//! `schedules/`, each bounded: small transactions, so many rows a run, and the rest in a task that follows.
+//!
+//! * [`Upkeep`]: what the jobs are handed, the retention times among it.
+//! * [`Chore`] and [`Run`]: what the jobs have in common. Each run leaves a row in `upkeep_runs` with the rows and
+//!   bytes it freed, and the same as metrics and a line in the log.
+
+mod attempts;
+mod audit;
+mod database;
+mod events;
+mod history;
+mod keys;
+mod media;
+mod metrics;
+mod retention;
+mod ring;
+mod run;
+mod tasks;
+
+use trunkline_platform::db::Stmt;
+use trunkline_platform::task::Tasks;
+
+pub use attempts::RemoveAttempts;
+pub use audit::RemoveAudit;
+pub use database::TidyDatabase;
+pub use events::RemoveEvents;
+pub use history::RemoveHistory;
+pub use keys::RemoveKeys;
+pub use media::RequeueMedia;
+pub use metrics::UpkeepMetrics;
+pub use retention::{KEEP_EVENTS_AT_LEAST, Retention};
+pub use ring::TrimRing;
+pub use run::{CHORES, Freed, RunRow, history, run_now};
+pub use tasks::RemoveTasks;
+
+/// What upkeep needs.
+#[derive(Clone, Debug)]
+pub struct Upkeep {
+    pub tasks: Tasks,
+    pub retention: Retention,
+    pub metrics: UpkeepMetrics,
+}
+
+pub(crate) static STATEMENTS: &[&[&Stmt]] = &[
+    attempts::STATEMENTS,
+    audit::STATEMENTS,
+    database::STATEMENTS,
+    events::STATEMENTS,
+    history::STATEMENTS,
+    keys::STATEMENTS,
+    media::STATEMENTS,
+    ring::STATEMENTS,
+    run::STATEMENTS,
+    tasks::STATEMENTS,
+];

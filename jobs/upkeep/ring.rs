@@ -1,0 +1,86 @@
+//! Clear the ring of tasks that do not wait any more. Workers drop such ids when they meet them; where no worker
+//! listens to a queue, they would fill the ring and keep new ones out.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use trunkline_platform::db::DbError;
+use trunkline_platform::job::{Context, Done, Failure, Job, Priority, Queue};
+use trunkline_platform::ring::Bell;
+use trunkline_platform::task::TaskId;
+
+use super::run::{self, Chore, Run};
+use crate::{Services, UPKEEP};
+
+/// Ids looked at in one go.
+const AT_ONCE: usize = 1_000;
+
+trunkline_platform::statements! {
+    STILL_WAITING = parts {
+        "SELECT id FROM tasks WHERE id IN " (any "$1") " AND state || '' = 'pending'"
+    }
+}
+
+/// Takes ids of tasks that do not wait any more out of the ring.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct TrimRing {}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: TaskId,
+}
+
+impl Job for TrimRing {
+    type Services = Services;
+    const NAME: &'static str = "upkeep.ring";
+    const QUEUE: Queue = UPKEEP;
+    const PRIORITY: Priority = Priority::LOW;
+    const TIMEOUT: std::time::Duration = run::TIMEOUT;
+
+    fn unique_key(&self) -> Option<String> {
+        Some("all".to_owned())
+    }
+
+    async fn run(&self, cx: &Context<Services>) -> Result<Done, Failure> {
+        run::as_job::<Self>(cx, 0).await
+    }
+}
+
+impl Chore for TrimRing {
+    async fn work(run: &mut Run<'_>) -> Result<(), DbError> {
+        let queues = crate::registry().map(|jobs| jobs.queues()).unwrap_or_default();
+        for queue in queues {
+            for priority in Priority::ALL {
+                trim(run, queue, priority).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn rest(_: i64) -> Self {
+        Self {}
+    }
+}
+
+/// Once round the list: from its front, and what still waits back to its end. Workers may take from it meanwhile. A
+/// crash in between loses bells, which the look at the table makes good.
+async fn trim(run: &mut Run<'_>, queue: Queue, priority: Priority) -> Result<(), DbError> {
+    let upkeep = run.upkeep;
+    let ring = upkeep.tasks.ring();
+    let mut left = ring.len(queue, priority).await;
+    while left > 0 && !run.is_over() {
+        let ids = ring.take(queue, priority, left.min(AT_ONCE)).await;
+        if ids.is_empty() {
+            return Ok(());
+        }
+        left = left.saturating_sub(ids.len());
+        let query = STILL_WAITING.bind(ids.clone());
+        let rows: Vec<Row> = query.all(&mut run.db().read().await?).await?;
+        let waiting: std::collections::HashSet<i64> = rows.into_iter().map(|row| row.id.0).collect();
+        let stale = ids.iter().filter(|id| !waiting.contains(id)).count() as u64;
+        run.freed.rows += stale;
+        let back = ids.into_iter().filter(|id| run.dry_run || waiting.contains(id));
+        let bells = back.map(|id| Bell { queue: queue.name().to_owned(), priority, id: TaskId(id) });
+        ring.push(bells.collect());
+    }
+    Ok(())
+}

@@ -1,0 +1,27 @@
+-- Schedules: what every process must agree on. What they say is in their files.
+CREATE TABLE schedules (
+    name       TEXT        NOT NULL PRIMARY KEY,
+    -- Expression and time zone, to notice a change.
+    definition TEXT        NOT NULL,
+    -- Up to which time its ticks were judged. Taking a tick moves this forward.
+    last_tick  TEXT NOT NULL,
+    paused_at  TEXT,
+    -- Switched off in its file.
+    disabled   INTEGER     NOT NULL
+) STRICT;
+
+-- What became of ticks. One row per tick, or one for several that were skipped together.
+CREATE TABLE schedule_ticks (
+    schedule TEXT        NOT NULL,
+    -- The last of those it stands for.
+    tick_at  TEXT NOT NULL,
+    source   TEXT        NOT NULL CHECK (source IN ('cron', 'manual')),
+    outcome  TEXT        NOT NULL,
+    -- How many it stands for.
+    ticks    INTEGER      NOT NULL,
+    fired_at TEXT NOT NULL,
+    task_id  INTEGER,
+    PRIMARY KEY (schedule, tick_at, source)
+) STRICT;
+
+CREATE INDEX schedule_ticks_tick_at ON schedule_ticks (tick_at);

@@ -1,0 +1,311 @@
+//! Upkeep on filled tables: what is old goes, what is needed stays, and each run says what it freed.
+
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use serde_json::{Value, json};
+use trunkline_jobs::Services;
+use trunkline_jobs::media::DownloadMedia;
+use trunkline_jobs::upkeep::{
+    self, RemoveAttempts, RemoveEvents, RemoveHistory, RemoveKeys, RemoveTasks, RequeueMedia, RunRow,
+    TidyDatabase, TrimRing, Upkeep,
+};
+use trunkline_platform::audit::{self, Act, Actor, AuditFilter};
+use trunkline_platform::db::Engine;
+use trunkline_platform::job::{Job, Priority, Queue};
+use trunkline_platform::ring::Bell;
+use trunkline_platform::task::{NewTask, TaskFilter, TaskId, TaskState, Tasks};
+use trunkline_platform::testkit::Kit;
+
+use crate::harness::{Env, Program, both_engines, until};
+use crate::kept::Keeper;
+
+trunkline_platform::statements! {
+    FILL = split {
+        postgres:
+        "INSERT INTO tasks (kind, version, queue, priority, payload, state, max_attempts, run_at, cause, created_at,
+             started_at, finished_at, died_at, correlation_id)
+         SELECT $2, 1, 'events', 2, '{}', $3, 12, $1, 'test', $1, $1, $1, CASE WHEN $3 = 'dead' THEN $1 END, $4
+         FROM generate_series(1, $5)",
+        sqlite:
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $5)
+         INSERT INTO tasks (kind, version, queue, priority, payload, state, max_attempts, run_at, cause, created_at,
+             started_at, finished_at, died_at, correlation_id)
+         SELECT $2, 1, 'events', 2, '{}', $3, 12, $1, 'test', $1, $1, $1, CASE WHEN $3 = 'dead' THEN $1 END, $4
+         FROM n",
+    }
+    FAIL = same {
+        "INSERT INTO task_attempts (task_id, attempt, worker, duration_ms, verdict, error)
+         SELECT id, 1, 'wk', 1, 'failed', 'no answer' FROM tasks WHERE state = $1"
+    }
+    COUNT_ATTEMPTS = same { "SELECT COUNT(*) AS count FROM task_attempts" }
+    COUNT_EVENTS = same { "SELECT COUNT(*) AS count FROM events" }
+    COUNT_KEPT_KEYS = same { "SELECT COUNT(*) AS count FROM unique_periods" }
+    COUNT_TASKS = same { "SELECT COUNT(*) AS count FROM tasks" }
+    GIVE_KEY = same { "UPDATE tasks SET unique_key = (SELECT CAST(id AS TEXT) FROM media)" }
+    FORGET_TASKS = same { "DELETE FROM tasks" }
+    IN_LINE = same { "UPDATE tasks SET ordering_key = 'a' WHERE died_at IS NOT NULL" }
+}
+
+#[derive(sqlx::FromRow)]
+struct Count {
+    count: i64,
+}
+
+/// Ended tasks of an age in days.
+async fn fill(env: &Env, kind: &str, state: &str, days: i64, count: i64) {
+    let at = env.tasks().clock().now() - TimeDelta::days(days);
+    let correlation = format!("co_{kind}");
+    let query = FILL.bind(at).bind(kind).bind(state).bind(correlation).bind(count);
+    query.execute(&mut env.db.write_one().await.unwrap()).await.unwrap();
+}
+
+async fn execute(env: &Env, stmt: &'static trunkline_platform::db::Stmt) {
+    stmt.query().execute(&mut env.db.write_one().await.unwrap()).await.unwrap();
+}
+
+async fn count(env: &Env, stmt: &'static trunkline_platform::db::Stmt) -> i64 {
+    stmt.query().one::<Count>(&mut env.db.read().await.unwrap()).await.unwrap().count
+}
+
+/// How many tasks of a kind are left in a state.
+async fn left(tasks: &Tasks, kind: &str, state: TaskState) -> i64 {
+    let counts = tasks.count_by_kind().await.unwrap();
+    counts.iter().filter(|row| row.kind == kind && row.state == state).map(|row| row.count).sum()
+}
+
+/// Runs an upkeep job as a task and answers what it said of its runs, in order.
+async fn run<J: Job<Services = Services>>(kit: &Kit<Services>, tasks: &Tasks, job: &J) -> Vec<RunRow> {
+    tasks.enqueue(&[NewTask::of(job).unwrap()]).await.unwrap();
+    kit.drain().await.unwrap();
+    let mut runs = upkeep::history(tasks.db(), Some(J::NAME), None, 1_000).await.unwrap();
+    runs.reverse();
+    runs
+}
+
+/// The jobs with other retention times.
+fn kit_with(env: &Env, keeper: &Keeper<'_>, change: impl FnOnce(&mut Upkeep)) -> Kit<Services> {
+    let mut upkeep = keeper.services.upkeep.clone();
+    change(&mut upkeep);
+    let services = Services { db: env.db.clone(), media: keeper.services.media.clone(), upkeep };
+    let registry = Arc::new(trunkline_jobs::registry().unwrap());
+    Kit::new(env.tasks(), registry, Arc::new(services), env.metrics.clone())
+}
+
+fn ana() -> Actor {
+    Actor { name: "operator:ana".to_owned(), reason: None }
+}
+
+fn received(id: &str) -> String {
+    json!({"id": id, "apiVersion": "2026-03-30", "type": "message.received", "createdAt": "2026-03-02T09:00:00Z",
+        "data": {"resource": {"id": format!("AC{id}"), "direction": "incoming", "text": "hello"}}})
+    .to_string()
+}
+
+both_engines! {
+    async fn ended_tasks_go_when_their_state_and_kind_say_so(env: Env) {
+        let keeper = Keeper::new(&env).await;
+        let kit = kit_with(&env, &keeper, |upkeep| {
+            upkeep.retention.kinds.insert("call.ringing".to_owned(), std::time::Duration::from_secs(86_400));
+            upkeep.retention.batch = 100;
+        });
+        fill(&env, "call.missed", "dead", 200, 3).await;
+        fill(&env, "call.missed", "dead", 100, 5).await;
+        fill(&env, "call.missed", "cancelled", 20, 7).await;
+        fill(&env, "call.missed", "done", 8, 250).await;
+        fill(&env, "call.missed", "done", 6, 11).await;
+        fill(&env, "call.ringing", "done", 2, 13).await;
+        let tasks = env.tasks();
+        let waiting = NewTask::of(&DownloadMedia { media: trunkline_jobs::media::MediaId(1) }).unwrap();
+        tasks.enqueue(&[waiting.at(env.clock.now() + TimeDelta::days(1))]).await.unwrap();
+
+        let counted = upkeep::run_now(&keeper.services.upkeep, "upkeep.tasks", true, &ana()).await.unwrap().unwrap();
+        assert_eq!(counted.rows, 253, "a dry run counts, by the times it is given");
+        let runs = run(&kit, &tasks, &RemoveTasks { after: 0 }).await;
+        assert_eq!((runs.len(), runs[0].rows, runs[0].more), (1, 266, false));
+        assert!(runs[0].bytes >= 266 * 2, "{runs:?}");
+        assert_eq!(left(&tasks, "call.missed", TaskState::Dead).await, 5);
+        assert_eq!(left(&tasks, "call.missed", TaskState::Cancelled).await, 7);
+        assert_eq!(left(&tasks, "call.missed", TaskState::Done).await, 11);
+        assert_eq!(left(&tasks, "call.ringing", TaskState::Done).await, 0);
+        assert_eq!(left(&tasks, "media.download", TaskState::Pending).await, 1);
+    }
+
+    async fn a_run_has_its_bound_and_the_rest_follows(env: Env) {
+        let keeper = Keeper::new(&env).await;
+        let kit = kit_with(&env, &keeper, |upkeep| {
+            (upkeep.retention.batch, upkeep.retention.rows_per_run) = (50, 100);
+        });
+        fill(&env, "call.missed", "done", 8, 330).await;
+        let runs = run(&kit, &env.tasks(), &RemoveTasks { after: 0 }).await;
+        let rows: Vec<i64> = runs.iter().map(|run| run.rows).collect();
+        assert_eq!(rows, [100, 100, 100, 30]);
+        assert_eq!(left(&env.tasks(), "call.missed", TaskState::Done).await, 0);
+    }
+
+    async fn a_dead_letter_that_holds_up_a_line_stays(env: Env) {
+        let keeper = Keeper::new(&env).await;
+        fill(&env, "call.missed", "dead", 400, 2).await;
+        execute(&env, &IN_LINE).await;
+        run(&keeper.kit(), &env.tasks(), &RemoveTasks { after: 0 }).await;
+        assert_eq!(left(&env.tasks(), "call.missed", TaskState::Dead).await, 2);
+    }
+
+    async fn attempts_go_before_their_tasks_but_not_those_of_dead_letters(env: Env) {
+        let keeper = Keeper::new(&env).await;
+        let kit = kit_with(&env, &keeper, |upkeep| upkeep.retention.done = None);
+        fill(&env, "call.missed", "done", 100, 4).await;
+        fill(&env, "call.missed", "dead", 100, 3).await;
+        fill(&env, "call.missed", "discarded", 10, 2).await;
+        for state in ["done", "dead", "discarded"] {
+            FAIL.bind(state).execute(&mut env.db.write_one().await.unwrap()).await.unwrap();
+        }
+        let runs = run(&kit, &env.tasks(), &RemoveAttempts { after: 0 }).await;
+        assert_eq!((runs[0].rows, runs[0].bytes), (4, 4 * 9));
+        assert_eq!(count(&env, &COUNT_ATTEMPTS).await, 5);
+    }
+
+    async fn webhooks_go_unless_a_task_still_needs_them(env: Env) {
+        let keeper = Keeper::new(&env).await;
+        let told: Vec<String> = (0..5).map(|number| received(&format!("EV{number}"))).collect();
+        keeper.tell_and_work(&told[..3]).await;
+        // Two whose work has not ended.
+        keeper.tell(&told[3..]).await;
+        let (kit, tasks) = (keeper.kit(), env.tasks());
+        env.clock.advance(TimeDelta::days(91));
+        tasks.enqueue(&[NewTask::of(&RemoveEvents { after: 0 }).unwrap().priority(Priority::URGENT)]).await.unwrap();
+        let counted = upkeep::run_now(&keeper.services.upkeep, "upkeep.events", true, &ana()).await.unwrap().unwrap();
+        assert_eq!(counted.rows, 3);
+        let freed = upkeep::run_now(&keeper.services.upkeep, "upkeep.events", false, &ana()).await.unwrap().unwrap();
+        assert_eq!((freed.rows, freed.bytes), (3, counted.bytes));
+        assert_eq!(count(&env, &COUNT_EVENTS).await, 2);
+        kit.drain().await.unwrap();
+        run(&kit, &tasks, &RemoveEvents { after: 0 }).await;
+        assert_eq!(count(&env, &COUNT_EVENTS).await, 0);
+        let book = audit::list(&env.db, &AuditFilter { limit: 5, ..AuditFilter::default() }).await.unwrap();
+        assert_eq!((book[0].action.as_str(), book[0].subject.as_str()), ("upkeep.run", "upkeep:upkeep.events"));
+    }
+
+    async fn keys_histories_and_the_book_go_by_their_own_times(env: Env) {
+        let keeper = Keeper::new(&env).await;
+        let tasks = env.tasks();
+        let kit = kit_with(&env, &keeper, |upkeep| {
+            upkeep.retention.audit = Some(std::time::Duration::from_secs(86_400));
+        });
+        let media = |number| DownloadMedia { media: trunkline_jobs::media::MediaId(number) };
+        let day = std::time::Duration::from_secs(86_400);
+        for (number, days) in [(1, 1), (2, 30)] {
+            let task = NewTask::of(&media(number)).unwrap().unique_for(format!("k{number}"), day * days);
+            tasks.enqueue(&[task.at(env.clock.now() + TimeDelta::days(300))]).await.unwrap();
+        }
+        let mut session = env.db.write().await.unwrap();
+        let act = Act { action: "note", subject: "x".to_owned(), before: None, after: None };
+        audit::record(&mut session, env.clock.now(), &ana(), &[act]).await.unwrap();
+        session.commit().await.unwrap();
+        run(&kit, &tasks, &RemoveKeys {}).await;
+        assert_eq!(count(&env, &COUNT_KEPT_KEYS).await, 2);
+
+        env.clock.advance(TimeDelta::days(2));
+        assert_eq!(run(&kit, &tasks, &RemoveKeys {}).await.last().unwrap().rows, 1);
+        assert_eq!(run(&kit, &tasks, &upkeep::RemoveAudit {}).await.last().unwrap().rows, 1);
+        env.clock.advance(TimeDelta::days(100));
+        let runs = run(&kit, &tasks, &RemoveHistory {}).await;
+        assert_eq!(runs.last().unwrap().rows, 3, "the runs of upkeep before: {runs:?}");
+    }
+
+    async fn a_file_that_nobody_fetches_is_fetched(env: Env) {
+        let keeper = Keeper::new(&env).await;
+        let event = json!({"id": "EV1", "apiVersion": "2026-03-30", "type": "message.received",
+            "createdAt": "2026-03-02T09:00:00Z", "data": {"resource": {"id": "AC1", "direction": "incoming",
+            "media": [{"url": "http://127.0.0.1:1/a.png"}]}}}).to_string();
+        keeper.tell_and_work(&[event]).await;
+        let (kit, tasks) = (keeper.kit(), env.tasks());
+        env.clock.advance(TimeDelta::hours(1));
+        assert_eq!(run(&kit, &tasks, &RequeueMedia {}).await.last().unwrap().rows, 0, "its task is there");
+        execute(&env, &FORGET_TASKS).await;
+        assert_eq!(run(&kit, &tasks, &RequeueMedia {}).await.last().unwrap().rows, 1);
+        kit.assert_enqueued(|_: &DownloadMedia| true).await;
+        // Its tries used up by deaths of workers, it waits for a person.
+        execute(&env, &FORGET_TASKS).await;
+        fill(&env, "media.download", "dead", 1, 1).await;
+        execute(&env, &GIVE_KEY).await;
+        assert_eq!(run(&kit, &tasks, &RequeueMedia {}).await.last().unwrap().rows, 0);
+    }
+
+    async fn the_database_is_tidied_and_gives_room_back(env: Env) {
+        let keeper = Keeper::new(&env).await;
+        fill(&env, "call.missed", "done", 8, 20_000).await;
+        let (kit, tasks) = (keeper.kit(), env.tasks());
+        run(&kit, &tasks, &RemoveTasks { after: 0 }).await;
+        let runs = run(&kit, &tasks, &TidyDatabase {}).await;
+        let detail: Value = serde_json::from_str(&runs[0].detail).unwrap();
+        let (before, after) = (detail["bytes_before"].as_i64().unwrap(), detail["bytes_after"].as_i64().unwrap());
+        assert_eq!((before - after).max(0), runs[0].bytes);
+        // PostgreSQL keeps the room for new rows, unless it lies at the end of the table.
+        assert!(env.db.engine() == Engine::Postgres || runs[0].bytes > 1 << 20, "{detail}");
+    }
+
+    async fn the_ring_loses_what_does_not_wait_any_more(env: Env) {
+        let keeper = Keeper::new(&env).await;
+        let queue = Queue::new("media");
+        let services = &keeper.services;
+        let ring = services.upkeep.tasks.ring().clone();
+        // The ring in process keeps only what somebody listens to.
+        let _listener = ring.listen(queue);
+        let waiting = NewTask::of(&DownloadMedia { media: trunkline_jobs::media::MediaId(1) }).unwrap();
+        services.upkeep.tasks.enqueue(&[waiting]).await.unwrap();
+        let stale = (1_000..3_500).map(|id| Bell { queue: "media".to_owned(), priority: Priority::NORMAL, id: TaskId(id) });
+        ring.push(stale.collect());
+        until("the ring has them", async || ring.len(queue, Priority::NORMAL).await == 2_501).await;
+
+        let dry = upkeep::run_now(&services.upkeep, "upkeep.ring", true, &ana()).await.unwrap().unwrap();
+        assert_eq!(dry.rows, 2_500);
+        until("they are back", async || ring.len(queue, Priority::NORMAL).await == 2_501).await;
+        let runs = run(&keeper.kit(), &keeper.services.upkeep.tasks, &TrimRing {}).await;
+        // The one that waited was at work by then, and so was the upkeep itself.
+        assert!(runs[0].rows >= 2_501, "{runs:?}");
+    }
+
+    async fn people_see_and_run_upkeep_from_the_command_line(env: Env) {
+        fill(&env, "call.missed", "done", 400, 40).await;
+        let program = Program::new(&env, &["serve"]);
+        let json = |words: &[&str]| -> Value { serde_json::from_str(&program.run(words).unwrap()).unwrap() };
+        let dry = json(&["upkeep", "run", "upkeep.tasks", "--dry-run", "--by", "ana", "--json"]);
+        assert_eq!((&dry["rows"], &dry["dry_run"]), (&40.into(), &true.into()));
+        assert_eq!(program.run(&["upkeep", "history"]).unwrap(), "no upkeep has run\n");
+        let told = program.run(&["upkeep", "run", "upkeep.tasks", "--by", "ana"]).unwrap();
+        assert!(told.starts_with("upkeep.tasks: 40 rows, "), "{told}");
+        assert_eq!(count(&env, &COUNT_TASKS).await, 0);
+        assert_eq!(json(&["upkeep", "history", "upkeep.tasks", "--json"])[0]["rows"], 40);
+        assert!(program.run(&["upkeep", "history"]).unwrap().contains("upkeep.tasks"));
+        program.run(&["upkeep", "run", "upkeep.database", "--by", "ana"]).unwrap();
+        let unknown = program.run(&["upkeep", "run", "upkeep.cellar", "--by", "ana"]).unwrap_err().to_string();
+        assert!(unknown.contains("upkeep.tasks"), "{unknown}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_nothing_set_a_bare_program_has_its_upkeep() {
+    let env = Env::sqlite().await;
+    let mut program = Program::new(&env, &["serve"]).set("TRUNKLINE_SCHEDULES_BUILTIN", "true");
+    program.start().await.unwrap();
+    program.run(&["schedules", "trigger", "upkeep.database", "--by", "ana"]).unwrap();
+    let tasks = env.live_tasks();
+    until("upkeep has run", async || !upkeep::history(&env.db, None, None, 1).await.unwrap().is_empty())
+        .await;
+    until("its task is done", async || {
+        let kind = Some(TidyDatabase::NAME.to_owned());
+        let all = tasks.list(&TaskFilter { kind, limit: 1, ..TaskFilter::default() }).await.unwrap();
+        all[0].state == TaskState::Done
+    })
+    .await;
+    let metrics = reqwest::get(program.url("/metrics")).await.unwrap().text().await.unwrap();
+    for series in [
+        r#"trunkline_schedule_ticks_total{outcome="fired",schedule="upkeep.tasks"}"#,
+        r#"trunkline_upkeep_rows_total{job="upkeep.events"} 0"#,
+        "trunkline_schedule_late_seconds_count",
+    ] {
+        assert!(metrics.contains(series), "{series}");
+    }
+    program.stop().await.unwrap();
+}
