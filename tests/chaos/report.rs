@@ -16,6 +16,8 @@ pub(crate) struct Report {
     pub(crate) dead: usize,
     pub(crate) runs: usize,
     pub(crate) overlaps_after_expiry: usize,
+    pub(crate) most_at_once: usize,
+    pub(crate) cancelled: usize,
     /// From the last fault until everything had ended.
     pub(crate) drained: Duration,
     pub(crate) wrongs: Vec<String>,
@@ -53,6 +55,8 @@ impl Report {
         let _ = writeln!(text, "| test jobs enqueued | {} |", self.enqueued);
         let _ = writeln!(text, "| tasks, all ended | {} |", self.tasks);
         let _ = writeln!(text, "| dead letters, each after three dead workers | {} |", self.dead);
+        let _ = writeln!(text, "| cancelled on purpose | {} |", self.cancelled);
+        let _ = writeln!(text, "| test jobs at a time, at most | {} |", self.most_at_once);
         let _ = writeln!(text, "| runs in the execution log | {} |", self.runs);
         let _ = writeln!(
             text,

@@ -13,7 +13,9 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use trunkline_openphone::simulator::SimulatorHandle;
-use trunkline_platform::task::{TaskId, TaskState, Tasks};
+use trunkline_platform::audit::Actor;
+use trunkline_platform::job::Job;
+use trunkline_platform::task::{Limit, Scope, TaskFilter, TaskId, TaskState, Tasks};
 
 use crate::faults;
 use crate::harness::disk::SmallDisk;
@@ -26,6 +28,8 @@ use crate::report::Report;
 use crate::servers::{Postgres, Redis};
 
 pub(crate) const DATABASE: &str = "chaos";
+/// Test jobs at a time, where they are limited.
+const MOST_AT_ONCE: u32 = 16;
 /// How long the platform may take to work again after a fault: a connection that hangs is given up after 30 s, at
 /// both ends one after the other.
 const PATIENCE: Duration = Duration::from_secs(150);
@@ -36,6 +40,13 @@ pub(crate) struct Plan {
     pub(crate) rate: u32,
     /// Tells each fault as it is done.
     pub(crate) telling: bool,
+}
+
+impl Plan {
+    /// Every third seed has a limit of test jobs at a time, in all processes together.
+    fn is_limited(&self) -> bool {
+        self.seed.is_multiple_of(3)
+    }
 }
 
 pub(crate) struct Node {
@@ -98,6 +109,11 @@ impl Stage {
     ) -> Result<Self> {
         trunkline::schema::migrate(&env.db).await?;
         make_log(&env.db).await?;
+        if plan.is_limited() {
+            let scope = Scope::Queue(Logged::QUEUE.name().to_owned());
+            let most = Limit { max_running: Some(MOST_AT_ONCE), ..Limit::default() };
+            env.live_tasks().set_limit(&scope, &actor(), "limit.set", |_| most).await?;
+        }
         let all_clocks = env.folder().join("clock");
         std::fs::write(&all_clocks, "0")?;
         let mut nodes = Vec::new();
@@ -184,6 +200,7 @@ impl Stage {
         }
         self.judge(
             &tasks,
+            plan,
             Report {
                 engine: self.engine(),
                 faults,
@@ -194,6 +211,8 @@ impl Stage {
                 dead: 0,
                 runs: 0,
                 overlaps_after_expiry: 0,
+                most_at_once: 0,
+                cancelled: 0,
                 drained,
                 wrongs,
             },
@@ -213,6 +232,7 @@ impl Stage {
         let deadline = Instant::now() + PATIENCE;
         while !all_ended(tasks).await {
             self.start_all().await?;
+            skip_the_dead(tasks).await?;
             if Instant::now() > deadline {
                 wrongs.push(format!("not all had ended after {PATIENCE:?}"));
                 break;
@@ -222,7 +242,7 @@ impl Stage {
         Ok(())
     }
 
-    async fn judge(&self, tasks: &Tasks, mut report: Report) -> Result<Report> {
+    async fn judge(&self, tasks: &Tasks, plan: &Plan, mut report: Report) -> Result<Report> {
         report.wrongs.extend(wrongs(&self.env, &self.simulator.deliveries()).await?);
         let rows = every_task(tasks).await?;
         let findings =
@@ -231,6 +251,11 @@ impl Stage {
         report.dead = rows.iter().filter(|row| row.state == TaskState::Dead).count();
         report.runs = findings.runs;
         report.overlaps_after_expiry = findings.overlaps_after_expiry;
+        report.most_at_once = findings.most_at_once;
+        if plan.is_limited() && findings.most_at_once > MOST_AT_ONCE as usize {
+            report.wrongs.push(format!("{} ran at once, and {MOST_AT_ONCE} may", findings.most_at_once));
+        }
+        report.cancelled = rows.iter().filter(|row| row.state == TaskState::Cancelled).count();
         report.wrongs.extend(findings.wrongs);
         if !report.is_clean() {
             let kept = std::env::temp_dir().join(format!("chaos-{}-{}", report.engine, true_time()));
@@ -335,7 +360,7 @@ impl Stage {
         self.start_all().await?;
         let deadline = Instant::now() + PATIENCE;
         let number = self.next_number.fetch_add(1, Ordering::Relaxed);
-        let probe = Logged { number, millis: 1, failures: 0, deaf: false };
+        let probe = Logged { number, millis: 1, failures: 0, deaf: false, line: None };
         let id = loop {
             match tasks.enqueue(&[probe.task()]).await {
                 Ok(made) => break made[0].id(),
@@ -369,6 +394,23 @@ impl Stage {
     }
 }
 
+fn actor() -> Actor {
+    Actor { name: "operator:chaos".to_owned(), reason: None }
+}
+
+/// A dead letter holds up its line until a person has decided.
+async fn skip_the_dead(tasks: &Tasks) -> Result<()> {
+    let filter = TaskFilter {
+        state: Some(TaskState::Dead),
+        kind: Some(Logged::NAME.to_owned()),
+        limit: 500,
+        ..TaskFilter::default()
+    };
+    let dead: Vec<TaskId> = tasks.list(&filter).await?.iter().map(|row| row.id).collect();
+    tasks.skip(&dead, &actor()).await?;
+    Ok(())
+}
+
 /// Enqueues test jobs, each until it is acknowledged. Returns how many were.
 async fn load(tasks: Tasks, next: Arc<AtomicU64>, seed: u64, rate: u32, stop: CancellationToken) -> u64 {
     let mut random = StdRng::seed_from_u64(seed ^ 0x10ad);
@@ -383,9 +425,17 @@ async fn load(tasks: Tasks, next: Arc<AtomicU64>, seed: u64, rate: u32, stop: Ca
             random.random_range(0..200)
         };
         let failures = if random.random_bool(0.1) { random.random_range(1..3) } else { 0 };
-        let job = Logged { number, millis, failures, deaf: random.random_bool(0.3) };
-        while tasks.enqueue(&[job.task()]).await.is_err() {
-            sleep(Duration::from_millis(100)).await;
+        let line = random.random_bool(0.2).then(|| random.random_range(0..8).to_string());
+        let job = Logged { number, millis, failures, deaf: random.random_bool(0.3), line };
+        let id = loop {
+            match tasks.enqueue(&[job.task()]).await {
+                Ok(made) => break made[0].id(),
+                Err(_) => sleep(Duration::from_millis(100)).await,
+            }
+        };
+        if random.random_bool(0.03) {
+            // It may be anywhere by now; should this fail, it is not cancelled.
+            let _ = tasks.cancel(&[id], &actor()).await;
         }
         acknowledged += 1;
     }

@@ -76,6 +76,7 @@ async fn work_through(outage: impl AsyncFnOnce(&mut Postgres, &tokio::sync::watc
                 millis: number % 40,
                 failures: u32::from(number % 50 == 0),
                 deaf: number % 3 == 0,
+                line: (number % 5 == 0).then(|| (number % 3).to_string()),
             };
             while loader.enqueue(&[job.task()]).await.is_err() {
                 tokio::time::sleep(Duration::from_millis(20)).await;

@@ -5,9 +5,11 @@ use std::collections::HashSet;
 use trunkline_jobs::events::{self, EventFilter, EventSummary};
 use trunkline_openphone::simulator::Delivery;
 use trunkline_platform::db::DbError;
+use trunkline_platform::job::Job;
 use trunkline_platform::task::{TaskFilter, TaskRow, TaskState, Tasks};
 
 use super::Env;
+use super::log::Logged;
 
 /// After so many dead workers a task may be a dead letter through no fault of its own.
 const DEATHS: i32 = 3;
@@ -67,7 +69,8 @@ pub(crate) async fn wrongs(env: &Env, acknowledged: &[Delivery]) -> Result<Vec<S
     }
     for task in &rows {
         let died_with_its_workers = task.state == TaskState::Dead && task.crashes >= DEATHS;
-        if task.state != TaskState::Done && !died_with_its_workers {
+        let cancelled = task.state == TaskState::Cancelled && task.kind == Logged::NAME;
+        if task.state != TaskState::Done && !died_with_its_workers && !cancelled {
             wrongs.push(format!("task {} is {}: {task:?}", task.id, task.state));
         }
         // Only looked at where it can be: every attempt but the last left a row or was given back.

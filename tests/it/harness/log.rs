@@ -64,6 +64,9 @@ pub(crate) struct Logged {
     pub(crate) failures: u32,
     /// Goes on although it is told to stop.
     pub(crate) deaf: bool,
+    /// Its ordering key.
+    #[serde(default)]
+    pub(crate) line: Option<String>,
 }
 
 impl Logged {
@@ -110,6 +113,10 @@ impl Job for Logged {
     const NAME: &'static str = "test.logged";
     const QUEUE: Queue = Queue::new("logged");
     const RETRY: Retry = Retry::fixed(Duration::from_millis(500)).attempts(100);
+
+    fn ordering_key(&self) -> Option<String> {
+        self.line.clone()
+    }
 
     async fn run(&self, cx: &Context<Services>) -> Result<Done, Failure> {
         let (db, task) = (&cx.services().db, cx.task());
@@ -175,6 +182,8 @@ pub(crate) struct Findings {
     pub(crate) runs: usize,
     /// Two attempts of one task at a time, the earlier of which had lost its lease and completed nothing.
     pub(crate) overlaps_after_expiry: usize,
+    /// The most runs at a time, those that had lost their lease left out.
+    pub(crate) most_at_once: usize,
     pub(crate) wrongs: Vec<String>,
 }
 
@@ -219,8 +228,57 @@ pub(crate) async fn read_log(
             }
         }
     }
+    let live = runs.iter().filter(|run| !expired.contains(&(run.task_id, run.attempt)));
+    let live: Vec<(i64, i64, i64)> = live.map(|run| (run.task_id, run.started_at, end(run))).collect();
+    findings.most_at_once = most_at_once(&live);
+    findings.wrongs.extend(out_of_line(rows, &live));
     findings.wrongs.extend(completions(rows, &runs, acknowledged));
     Ok(findings)
+}
+
+fn most_at_once(live: &[(i64, i64, i64)]) -> usize {
+    let begins = live.iter().map(|&(_, from, _)| (from, true));
+    let ends = live.iter().map(|&(_, _, to)| (to, false));
+    let mut moments: Vec<(i64, bool)> = begins.chain(ends).collect();
+    // One that ends makes room for one that begins in the same moment.
+    moments.sort_unstable();
+    let (mut now, mut most) = (0, 0);
+    for (_, begins) in moments {
+        now = if begins { now + 1 } else { now - 1 };
+        most = most.max(now);
+    }
+    most
+}
+
+/// Tasks of one ordering key run in the order of their ids, one after the other.
+fn out_of_line(rows: &[TaskRow], live: &[(i64, i64, i64)]) -> Vec<String> {
+    let mut lines: HashMap<String, Vec<i64>> = HashMap::new();
+    for row in rows.iter().filter(|row| row.kind == Logged::NAME) {
+        let job: Option<Logged> = serde_json::from_str(&row.payload).ok();
+        if let Some(line) = job.and_then(|job| job.line) {
+            lines.entry(line).or_default().push(row.id.0);
+        }
+    }
+    let mut times: HashMap<i64, (i64, i64)> = HashMap::new();
+    for &(task, from, to) in live {
+        let time = times.entry(task).or_insert((from, to));
+        *time = (time.0.min(from), time.1.max(to));
+    }
+    let mut wrongs = Vec::new();
+    for (line, mut tasks) in lines {
+        tasks.sort_unstable();
+        let ran: Vec<_> =
+            tasks.iter().filter_map(|task| times.get(task).map(|time| (*task, *time))).collect();
+        for pair in ran.windows(2) {
+            let [(first, (_, end)), (second, (start, _))] = pair else { continue };
+            if start < end {
+                wrongs.push(format!(
+                    "line {line}: task {second} began at {start}, before {first} was over at {end}"
+                ));
+            }
+        }
+    }
+    wrongs
 }
 
 /// Every number has its task; a done task has one echo, any other none; and what completed it was its last token.

@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::claim::{ClaimedRow, sort};
 use super::limits::{Limit, Scope, Stored};
 use super::{Rate, TaskId, TaskTx, Tasks, WorkerId};
+use crate::crash_point;
 use crate::db::{DbError, Rows, sql_time};
 use crate::job::{Priority, Queue};
 
@@ -201,7 +202,11 @@ impl Tasks {
         }
         let mut tx = self.begin_pinned().await?;
         let admitted = tx.claim_admitted(worker, queue, limit).await?;
+        crash_point!("claim.before_commit");
         tx.commit().await?;
+        if !admitted.rows.is_empty() {
+            crash_point!("claim.after_commit");
+        }
         Ok(admitted)
     }
 }
