@@ -170,5 +170,7 @@ pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
 }
 
 async fn open(url: &str) -> Db {
-    Db::open(&url.parse().unwrap(), &DbOptions::default()).await.unwrap()
+    // A loaded machine is slow, not broken.
+    let options = DbOptions { acquire_timeout: Duration::from_secs(30), ..DbOptions::default() };
+    Db::open(&url.parse().unwrap(), &options).await.unwrap()
 }

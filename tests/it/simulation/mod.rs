@@ -1,6 +1,6 @@
 //! The state machine of the task table under seeds: claims by poll and by id, leases, crashes, take-over, stale
-//! writers who try every write, retries, snoozes, give-backs, follow-ups and unique keys, in virtual time and
-//! against the real statements. Beside it runs a [`model`] that says what must come of each step.
+//! writers who try every write, retries, snoozes, give-backs, follow-ups, unique keys, lines of an ordering key,
+//! limits and cancellations, in virtual time and against the real statements. Beside it runs a [`model`] that says what must come of each step.
 //!
 //! A seed that fails tells its story and the command that plays it again. `TRUNKLINE_SIM_SEED=7` plays one seed,
 //! `TRUNKLINE_SIM_SEEDS=100000` the first hundred thousand.

@@ -1,10 +1,10 @@
 //! What must hold: the task table as it should be, in plain Rust. Each method says what a call must answer, and
 //! takes the change on.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use trunkline_platform::task::{Finish, LeaseRow, NewTask, OnConflict, TaskState, Verdict};
+use trunkline_platform::task::{Finish, LeaseRow, NewTask, OnConflict, Outcome, TaskState, Verdict};
 
 /// After so many dead workers a task is a dead letter.
 const MAX_CRASHES: i32 = 3;
@@ -23,6 +23,20 @@ pub(super) struct Row {
     pub(super) payload: String,
     /// Attempts that left a row.
     pub(super) failures: i64,
+    /// Its ordering key.
+    pub(super) line: Option<String>,
+    /// Waits in its line.
+    pub(super) blocked: bool,
+    /// Somebody wants it to end.
+    pub(super) cancel_requested: bool,
+}
+
+/// The limit of a queue, and who has a place under it.
+#[derive(Clone, Debug, Default)]
+struct QueueLimit {
+    paused: bool,
+    max_running: Option<u32>,
+    places: HashSet<(i64, i32)>,
 }
 
 #[derive(Debug)]
@@ -52,6 +66,8 @@ pub(super) struct Model {
     leases: BTreeMap<String, (DateTime<Utc>, i64)>,
     /// Keys held for a period: until when, and by which task.
     periods: HashMap<String, (DateTime<Utc>, i64)>,
+    /// By queue; absent where there is none.
+    limits: HashMap<&'static str, QueueLimit>,
 }
 
 impl Task {
@@ -70,7 +86,25 @@ impl Task {
 
 impl Model {
     pub(super) fn rows(&self) -> BTreeMap<i64, Row> {
-        self.tasks.iter().map(|(id, task)| (*id, task.row.clone())).collect()
+        let row = |id: i64, task: &Task| Row { blocked: self.is_blocked(id), ..task.row.clone() };
+        self.tasks.iter().map(|(id, task)| (*id, row(*id, task))).collect()
+    }
+
+    /// Whether an earlier task of its line has not left it: one that has not ended, or a dead letter.
+    fn is_blocked(&self, id: i64) -> bool {
+        let task = &self.tasks[&id];
+        let in_line = |other: &Task| other.unfinished() || other.row.state == TaskState::Dead;
+        let stands_before = |other: &Task| in_line(other) && other.row.line == task.row.line;
+        task.unfinished()
+            && task.row.line.is_some()
+            && self.tasks.range(..id).any(|(_, other)| stands_before(other))
+    }
+
+    /// Two tasks of one line that run at once.
+    pub(super) fn line_at_work_twice(&self) -> Option<&str> {
+        let mut at_work = HashSet::new();
+        let running = self.tasks.values().filter(|task| task.row.state == TaskState::Running);
+        running.filter_map(|task| task.row.line.as_deref()).find(|line| !at_work.insert(*line))
     }
 
     pub(super) fn ids(&self) -> Vec<i64> {
@@ -139,6 +173,9 @@ impl Model {
             worker: None,
             payload: new.payload.clone(),
             failures: 0,
+            line: new.ordering_key.clone(),
+            blocked: false,
+            cancel_requested: false,
         };
         let unique_key = new.unique_key.clone().filter(|_| new.unique_for.is_none());
         if let (Some(key), Some(period)) = (&new.unique_key, new.unique_for) {
@@ -174,22 +211,40 @@ impl Model {
     }
 
     fn ready(&self, queue: &str, now: DateTime<Utc>, suspects: bool) -> Vec<i64> {
-        let ready =
-            |task: &Task| task.queue == queue && task.due(now) && (task.row.crashes >= SUSPECT) == suspects;
-        self.tasks.iter().filter(|(_, task)| ready(task)).map(|(id, _)| *id).collect()
+        let ready = |id: i64, task: &Task| {
+            task.queue == queue
+                && task.due(now)
+                && (task.row.crashes >= SUSPECT) == suspects
+                && !self.is_blocked(id)
+        };
+        self.tasks.iter().filter(|(id, task)| ready(**id, task)).map(|(id, _)| *id).collect()
     }
 
     /// The ids and fencing tokens a claim from the table must get.
     pub(super) fn claim_due(
         &mut self,
         worker: &str,
-        queue: &str,
+        queue: &'static str,
         limit: usize,
         now: DateTime<Utc>,
     ) -> Vec<(i64, i32)> {
-        self.claim(worker, self.ready(queue, now, false), limit)
+        let ready = self.ready(queue, now, false);
+        let Some(mut rule) = self.limits.remove(queue) else { return self.claim(worker, ready, limit) };
+        rule.places.retain(|(id, attempt)| {
+            let row = &self.tasks[id].row;
+            row.state == TaskState::Running && row.attempt == *attempt
+        });
+        let places = rule.max_running.map(|most| (most as usize).saturating_sub(rule.places.len()));
+        let most = if rule.paused { 0 } else { places.map_or(limit, |places| places.min(limit)) };
+        let claimed = self.claim(worker, ready, most);
+        if rule.max_running.is_some() {
+            rule.places.extend(&claimed);
+        }
+        self.limits.insert(queue, rule);
+        claimed
     }
 
+    /// Ids are of no use where somebody counts.
     pub(super) fn claim_ids(
         &mut self,
         worker: &str,
@@ -197,15 +252,71 @@ impl Model {
         ids: &[i64],
         now: DateTime<Utc>,
     ) -> Vec<(i64, i32)> {
+        if self.limits.contains_key(queue) {
+            return Vec::new();
+        }
         let ready = self.ready(queue, now, false);
         self.claim(worker, ready.into_iter().filter(|id| ids.contains(id)).collect(), usize::MAX)
     }
 
     /// The isolation lane takes the one that waits longest, whatever its priority.
     pub(super) fn claim_suspect(&mut self, worker: &str, queue: &str, now: DateTime<Utc>) -> Vec<(i64, i32)> {
+        if self.limits.get(queue).is_some_and(|limit| limit.paused) {
+            return Vec::new();
+        }
         let suspects = self.ready(queue, now, true);
         let first = suspects.into_iter().min_by_key(|id| (self.tasks[id].row.run_at, *id));
         self.claim(worker, first.into_iter().collect(), 1)
+    }
+
+    pub(super) fn is_limited(&self, queue: &str) -> bool {
+        self.limits.contains_key(queue)
+    }
+
+    /// A queue's limit is set, or taken away.
+    pub(super) fn set_limit(&mut self, queue: &'static str, paused: bool, max_running: Option<u32>) {
+        let before = self.limits.remove(queue).unwrap_or_default();
+        if !paused && max_running.is_none() {
+            return;
+        }
+        let running = |task: &Task| task.queue == queue && task.row.state == TaskState::Running;
+        let places = match (before.max_running, max_running) {
+            (_, None) => HashSet::new(),
+            (Some(_), Some(_)) => before.places,
+            // Those who run already count as well.
+            (None, Some(_)) => {
+                let at_work = self.tasks.iter().filter(|(_, task)| running(task));
+                at_work.map(|(id, task)| (*id, task.row.attempt)).collect()
+            }
+        };
+        self.limits.insert(queue, QueueLimit { paused, max_running, places });
+    }
+
+    /// What a cancellation comes to: ended, told, or refused.
+    pub(super) fn cancel(&mut self, id: i64) -> Outcome {
+        let row = &mut self.tasks.get_mut(&id).unwrap().row;
+        match row.state {
+            TaskState::Pending => {
+                row.state = TaskState::Cancelled;
+                row.cancel_requested = true;
+                Outcome::Done
+            }
+            TaskState::Running => {
+                row.cancel_requested = true;
+                Outcome::Told
+            }
+            _ => Outcome::Refused { why: String::new() },
+        }
+    }
+
+    /// Takes a dead letter out of its line. Whether there was one to take.
+    pub(super) fn skip(&mut self, id: i64) -> bool {
+        let row = &mut self.tasks.get_mut(&id).unwrap().row;
+        row.state == TaskState::Dead && row.line.take().is_some()
+    }
+
+    pub(super) fn dead(&self) -> Vec<i64> {
+        self.tasks.iter().filter(|(_, task)| task.row.state == TaskState::Dead).map(|(id, _)| *id).collect()
     }
 
     /// Which verdicts of a batch count: those whose fencing token is the row's, while it runs.
@@ -236,6 +347,9 @@ impl Model {
             Verdict::Done => {}
             _ => row.failures += 1,
         }
+        if row.cancel_requested && row.state != TaskState::Done {
+            row.state = TaskState::Cancelled;
+        }
         true
     }
 
@@ -262,9 +376,9 @@ impl Model {
         std::mem::take(&mut self.leases).len() as u64
     }
 
-    /// How many tasks of workers without a lease go back, and which become dead letters.
-    pub(super) fn take_over(&mut self) -> (u64, Vec<i64>) {
-        let (mut requeued, mut dead) = (0, Vec::new());
+    /// How many tasks of workers without a lease go back, how many had been cancelled, and which become dead letters.
+    pub(super) fn take_over(&mut self) -> (u64, u64, Vec<i64>) {
+        let (mut requeued, mut cancelled, mut dead) = (0, 0, Vec::new());
         for (id, task) in &mut self.tasks {
             let lost = task.row.worker.as_deref().is_none_or(|worker| !self.leases.contains_key(worker));
             if task.row.state != TaskState::Running || !lost {
@@ -272,7 +386,10 @@ impl Model {
             }
             task.row.crashes += 1;
             task.row.failures += 1;
-            if task.row.crashes >= MAX_CRASHES || task.used_up() {
+            if task.row.cancel_requested {
+                task.row.state = TaskState::Cancelled;
+                cancelled += 1;
+            } else if task.row.crashes >= MAX_CRASHES || task.used_up() {
                 task.row.state = TaskState::Dead;
                 dead.push(*id);
             } else {
@@ -280,6 +397,6 @@ impl Model {
                 requeued += 1;
             }
         }
-        (requeued, dead)
+        (requeued, cancelled, dead)
     }
 }
