@@ -11,6 +11,7 @@ use trunkline_platform::schedule::{
 };
 use trunkline_platform::task::{TaskFilter, TaskRow, TaskState};
 
+use crate::faults::crash_points::{TICKING, die_at};
 use crate::harness::{Acts, Env, Program, both_engines, registry, until};
 
 fn schedules(texts: &[&str]) -> Arc<Schedules> {
@@ -268,6 +269,9 @@ both_engines! {
             program.start().await.unwrap();
             until("it ticked", async || history(&env).await.len() > round * 2).await;
             program.kill();
+        }
+        for point in TICKING {
+            die_at(&mut program, point, 2).await;
         }
         program.start().await.unwrap();
         let seen = history(&env).await.len();

@@ -32,11 +32,13 @@ const UNDER_LOAD: [&str; 12] = [
 ];
 /// Nothing is taken over by the clock on SQLite: a start ends every lease.
 const POSTGRES_ONLY: &str = "expire.after_commit";
+/// The schedules die at these themselves.
+pub(crate) const TICKING: [&str; 2] = ["tick.before_commit", "tick.after_commit"];
 /// The third death of one task.
 const ALONE: &str = "claim_suspect.after_commit";
 
 /// Starts the program, and waits until it has died at the point.
-async fn die_at(program: &mut Program, point: &str, hit: u32) {
+pub(crate) async fn die_at(program: &mut Program, point: &str, hit: u32) {
     program.arm(point, hit);
     program.spawn().unwrap();
     let died = program.died(Duration::from_secs(30)).await;
@@ -124,7 +126,8 @@ fn every_crash_point_in_the_source_is_died_at() {
     for folder in ["src", "crates/platform/src", "jobs"] {
         points_below(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &mut named);
     }
-    let known = UNDER_LOAD.into_iter().chain([POSTGRES_ONLY, ALONE]).map(str::to_owned).collect();
+    let known =
+        UNDER_LOAD.into_iter().chain([POSTGRES_ONLY, ALONE]).chain(TICKING).map(str::to_owned).collect();
     assert_eq!(named, known);
 }
 

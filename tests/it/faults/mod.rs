@@ -2,6 +2,6 @@
 //! `ops/chaos`.
 
 mod clocks;
-mod crash_points;
+pub(crate) mod crash_points;
 mod database;
 mod disk;

@@ -13,6 +13,7 @@ use super::judge::{Due, judge};
 use super::metrics::ScheduleMetrics;
 use super::store::{self, Line, Outcome, ScheduleState, Tick};
 use crate::audit::Actor;
+use crate::crash_point;
 use crate::db::DbError;
 use crate::task::{NewTask, TaskId, TaskTx, Tasks};
 
@@ -188,7 +189,9 @@ impl Scheduler {
         if !store::record(tx.session(), &row, now).await? {
             return Ok(false);
         }
+        crash_point!("tick.before_commit");
         tx.commit().await?;
+        crash_point!("tick.after_commit");
         self.count(schedule, outcome, 1);
         if let Ok(late) = (now - tick).to_std() {
             self.metrics.late_seconds.observe(late.as_secs_f64());
