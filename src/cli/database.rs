@@ -2,8 +2,10 @@
 //! at work on it.
 
 use anyhow::{Context, Result, bail};
+use prometheus::Registry;
 use trunkline_platform::clock::Clock;
 use trunkline_platform::db::{Db, DbError, Engine, Stmt, Text};
+use trunkline_platform::metrics::Metrics;
 use trunkline_platform::ring::Ring;
 use trunkline_platform::task::Tasks;
 
@@ -45,6 +47,14 @@ pub(super) async fn open(config: &Config) -> Result<Db> {
 /// The task table, opened for looking.
 pub(super) async fn open_tasks(config: &Config) -> Result<Tasks> {
     Ok(tasks(open(config).await?))
+}
+
+/// The task table, opened for acts that workers are told of at once.
+pub(super) async fn open_to_act(config: &Config) -> Result<Tasks> {
+    let db = open(config).await?;
+    let ring =
+        config.redis.ring(&db, Metrics::new(&Registry::new())?).context("setting up Redis (redis.url)")?;
+    Ok(Tasks::new(db, ring, Clock::system()))
 }
 
 /// Whoever looks neither rings nor listens, so any ring will do.

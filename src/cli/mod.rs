@@ -3,11 +3,14 @@
 
 mod audit;
 mod config;
+mod control;
 mod database;
 mod dev;
 mod events;
+mod limits;
 mod migrate;
 mod output;
+mod payload;
 mod schedules;
 mod serve;
 mod shutdown;
@@ -46,8 +49,12 @@ enum Command {
     Simulate(simulate::SimulateCommand),
     /// Bring the database's schema up to date
     Migrate(migrate::MigrateCommand),
-    /// Look at tasks
+    /// Look at tasks; cancel and change them
     Tasks(tasks::TasksCommand),
+    /// Look at queues; pause and resume them
+    Queues(limits::QueuesCommand),
+    /// Look at the limits of queues and kinds; set and clear them
+    Limits(limits::LimitsCommand),
     /// Look at stored webhook events
     Events(events::EventsCommand),
     /// Count events, tasks, queues and files
@@ -103,6 +110,8 @@ impl Cli {
             Command::Simulate(command) => command.run(&config).await,
             Command::Migrate(command) => command.run(&config).await,
             Command::Tasks(command) => command.run(&config).await,
+            Command::Queues(command) => command.run(&config).await,
+            Command::Limits(command) => command.run(&config).await,
             Command::Events(command) => command.run(&config).await,
             Command::Stats(command) => command.run(&config).await,
             Command::Workers(command) => command.run(&config).await,

@@ -4,8 +4,10 @@ use anyhow::{Context, Result};
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use trunkline_platform::task::{AttemptRow, TaskFilter, TaskId, TaskRow, TaskState, Tasks};
+use trunkline_platform::job::Priority;
+use trunkline_platform::task::{AttemptRow, ProgressRow, TaskFilter, TaskId, TaskRow, TaskState, Tasks};
 
+use super::control::{Cancel, ChangeTasks};
 use super::{database, output, timeline};
 use crate::config::Config;
 use crate::mask;
@@ -20,8 +22,12 @@ pub(super) struct TasksCommand {
 enum Action {
     /// List tasks, the newest first
     List(List),
-    /// Show one task with its attempts
+    /// Show one task: its life in order, its attempts, and what followed
     Show(Show),
+    /// Cancel tasks: those that wait end at once, those that run are told to stop
+    Cancel(Cancel),
+    /// Change priority, time or queue of tasks that wait
+    Change(ChangeTasks),
 }
 
 #[derive(Args, Debug)]
@@ -60,10 +66,11 @@ struct Show {
 
 impl TasksCommand {
     pub(super) async fn run(self, config: &Config) -> Result<()> {
-        let tasks = database::open_tasks(config).await?;
         let text = match self.action {
-            Action::List(list) => list.text(&tasks).await?,
-            Action::Show(show) => show.text(&tasks).await?,
+            Action::List(list) => list.text(&database::open_tasks(config).await?).await?,
+            Action::Show(show) => show.text(&database::open_tasks(config).await?).await?,
+            Action::Cancel(cancel) => return cancel.run(&database::open_to_act(config).await?).await,
+            Action::Change(change) => return change.run(&database::open_to_act(config).await?).await,
         };
         output::print(&text)
     }
@@ -110,6 +117,7 @@ impl Show {
         let attempts = tasks.attempts(self.id).await?;
         let acts = timeline::acts(tasks, self.id).await?;
         let follow_ups = timeline::follow_ups(tasks, &row).await?;
+        let progress = tasks.progress(self.id).await?;
         let moments = timeline::of(&row, &attempts, &acts);
         let view = |text: &str| if self.unmask { text.to_owned() } else { mask::phones_in(text) };
         let attempts: Vec<AttemptRow> = attempts
@@ -119,6 +127,7 @@ impl Show {
         if self.json {
             let mut document = as_json(row, self.unmask)?;
             document["attempts"] = json!(attempts);
+            document["progress"] = json!(progress);
             document["timeline"] = json!(timeline::viewed(moments, view));
             document["follow_ups"] = json!(timeline::follow_ups_json(&follow_ups));
             return output::json(&document);
@@ -127,6 +136,7 @@ impl Show {
         let payload = output::json(&payload(&row.payload, self.unmask))?;
         let mut text = format!("task {}  {}  {}\n", row.id, row.kind, row.state);
         text += &about(&row, now, view);
+        text += &output::fields(&[("progress", progress.map(|progress| view(&said(&progress, now))))]);
         text += &format!("\ntimeline\n{}", timeline::told(&timeline::viewed(moments, view), now));
         if !follow_ups.is_empty() {
             text += &format!("\nfollowed by\n{}", timeline::told_follow_ups(&follow_ups));
@@ -142,14 +152,22 @@ impl Show {
 
 fn about(row: &TaskRow, now: DateTime<Utc>, view: impl Fn(&str) -> String) -> String {
     let time = |time: Option<DateTime<Utc>>| time.map(|time| output::time(time, now));
+    let line = match (row.state, row.blocked) {
+        (TaskState::Dead, _) => " (holds up its line: retry, discard or skip it)",
+        (_, true) => " (waits behind another)",
+        _ => "",
+    };
     let source = row.cause.strip_prefix("webhook:").map(|event| format!("trunkline events show {event}"));
     output::fields(&[
         ("cause", Some(row.cause.clone())),
         ("see", source),
         ("correlation", row.correlation_id.clone()),
-        ("queue", Some(format!("{}, priority {}", row.queue, row.priority))),
+        ("queue", Some(format!("{}, {} priority", row.queue, Priority::from_level(row.priority).name()))),
         ("tries", Some(format!("{} (refunds {}, crashes {})", tries(row), row.refunds, row.crashes))),
         ("unique key", row.unique_key.as_deref().map(&view)),
+        ("ordering key", row.ordering_key.as_deref().map(|key| view(key) + line)),
+        ("rate key", row.rate_key.as_deref().map(&view)),
+        ("cancelled", row.cancel_requested_at.map(|time| format!("asked for {}", output::time(time, now)))),
         ("created", time(Some(row.created_at))),
         ("run at", time(Some(row.run_at))),
         ("started", time(row.started_at)),
@@ -157,6 +175,13 @@ fn about(row: &TaskRow, now: DateTime<Utc>, view: impl Fn(&str) -> String) -> St
         ("worker", row.worker.clone()),
         ("last error", row.last_error.as_deref().map(view)),
     ])
+}
+
+fn said(progress: &ProgressRow, now: DateTime<Utc>) -> String {
+    let total = progress.total.map(|total| format!(" of {total}")).unwrap_or_default();
+    let note = progress.note.as_deref().map(|note| format!(", {note}")).unwrap_or_default();
+    let (done, attempt) = (progress.done, progress.attempt);
+    format!("{done}{total}{note} (attempt {attempt}, {})", output::relative(progress.at, now))
 }
 
 fn told(attempt: &AttemptRow, now: DateTime<Utc>) -> String {
@@ -172,8 +197,10 @@ fn told(attempt: &AttemptRow, now: DateTime<Utc>) -> String {
 fn as_json(row: TaskRow, unmask: bool) -> Result<Value> {
     let view = |text: &str| if unmask { text.to_owned() } else { mask::phones_in(text) };
     let (unique_key, last_error) = (row.unique_key.as_deref().map(view), row.last_error.as_deref().map(view));
+    let (ordering_key, rate_key) = (row.ordering_key.as_deref().map(view), row.rate_key.as_deref().map(view));
     let payload = payload(&row.payload, unmask);
-    let mut document = serde_json::to_value(TaskRow { unique_key, last_error, ..row })?;
+    let mut document =
+        serde_json::to_value(TaskRow { unique_key, last_error, ordering_key, rate_key, ..row })?;
     document["payload"] = payload;
     Ok(document)
 }
@@ -203,7 +230,7 @@ fn when(row: &TaskRow, now: DateTime<Utc>) -> String {
 #[cfg(test)]
 mod tests {
     use trunkline_platform::audit::{self, Act, Actor};
-    use trunkline_platform::job::{Priority, Queue};
+    use trunkline_platform::job::Queue;
     use trunkline_platform::task::{Finish, NewTask, OnConflict, Verdict, WorkerId};
 
     use super::*;

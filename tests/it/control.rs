@@ -120,3 +120,92 @@ both_engines! {
         assert_eq!((row.priority, row.run_at), (0, later));
     }
 }
+
+/// The verbs as their user runs them, on a database that no server is at work on.
+mod command_line {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::harness::Program;
+
+    fn json(text: &str) -> Value {
+        serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}:\n{text}"))
+    }
+
+    fn real(program: &Program, words: &[&str]) -> Value {
+        json(&program.run(words).unwrap())
+    }
+
+    /// A task of a job the program knows.
+    fn known(event: i64) -> NewTask {
+        NewTask {
+            kind: "message.received",
+            payload: format!(r#"{{"event":{event}}}"#),
+            queue: trunkline_jobs::EVENTS,
+            ..NewTask::of(&Play::default()).unwrap()
+        }
+    }
+
+    both_engines! {
+        async fn tasks_are_cancelled_and_changed_with_a_dry_run_first(env: Env) {
+            let (tasks, program) = (env.live_tasks(), Program::new(&env, &[]));
+            let made = tasks.enqueue(&(1..=4).map(known).collect::<Vec<_>>()).await.unwrap();
+            let ids: Vec<String> = made.iter().map(|one| one.id().to_string()).collect();
+
+            let would = real(&program, &["tasks", "cancel", "--kind", "message.received", "--dry-run", "--json"]);
+            assert_eq!(would["tasks"].as_array().unwrap().len(), 4);
+            assert_eq!(state(&tasks, made[0].id()).await, TaskState::Pending, "nothing was done");
+            let did = real(&program, &["tasks", "cancel", &ids[0], &ids[1], "--by", "ana", "--reason", "test", "--json"]);
+            assert_eq!((did["done"].as_i64(), did["refused"].as_i64()), (Some(2), Some(0)));
+            assert_eq!(state(&tasks, made[1].id()).await, TaskState::Cancelled);
+
+            let error = program.run(&["tasks", "cancel", &ids[0], "--by", "ana"]).unwrap_err().to_string();
+            assert!(error.contains("none of the tasks was cancelled"), "{error}");
+            let error = program.run(&["tasks", "cancel", "--by", "ana"]).unwrap_err().to_string();
+            assert!(error.contains("which tasks?"), "{error}");
+
+            let did = real(&program, &["tasks", "change", "--all", "--priority", "urgent", "--in", "2h", "--by", "ana", "--json"]);
+            assert_eq!(did["done"], 2);
+            let row = tasks.show(made[2].id()).await.unwrap().unwrap();
+            assert_eq!(row.priority, 0);
+            assert!(row.run_at > tasks.clock().now() + TimeDelta::minutes(110));
+            let error = program.run(&["tasks", "change", &ids[2], "--to", "nowhere", "--by", "ana"]).unwrap_err().to_string();
+            assert!(error.contains("there is no queue \"nowhere\"; the queues are"), "{error}");
+
+            let audit = real(&program, &["audit", "list", "--json"]);
+            let actors: Vec<&str> = audit.as_array().unwrap().iter().map(|row| row["actor"].as_str().unwrap()).collect();
+            assert_eq!(actors, ["operator:ana"; 4]);
+        }
+
+        async fn queues_are_paused_and_limited_from_the_command_line(env: Env) {
+            let (tasks, program) = (env.live_tasks(), Program::new(&env, &[]));
+            tasks.enqueue(&[known(1)]).await.unwrap();
+            let paused = real(&program, &["queues", "pause", "events", "--by", "ana", "--json"]);
+            assert_eq!((paused["paused"].as_bool(), paused["changed"].as_bool()), (Some(true), Some(true)));
+            let again = program.run(&["queues", "pause", "events", "--by", "ana"]).unwrap();
+            assert_eq!(again, "queue events is already paused\n");
+            let listed = real(&program, &["queues", "list", "--json"]);
+            let events = listed.as_array().unwrap().iter().find(|row| row["queue"] == "events").unwrap();
+            assert_eq!((events["due"].as_i64(), events["limit"]["paused"].as_bool()), (Some(1), Some(true)));
+            program.run(&["queues", "resume", "events", "--by", "ana"]).unwrap();
+
+            let told = program.run(&["limits", "set", "kind:media.download", "--running", "4", "--rate", "10/s", "--burst", "2", "--by", "ana"]);
+            assert_eq!(told.unwrap(), "kind:media.download: at most 4 at a time; 10/s, 2 at once\n");
+            let limits = real(&program, &["limits", "list", "--json"]);
+            assert_eq!(limits.as_array().unwrap().len(), 1);
+            assert_eq!((limits[0]["max_running"].as_i64(), limits[0]["set_by"].as_str()), (Some(4), Some("operator:ana")));
+            let told = program.run(&["limits", "clear", "kind:media.download", "--by", "ana"]).unwrap();
+            assert_eq!(told, "kind:media.download: no limit\n");
+            for (words, why) in [
+                (["limits", "set", "kind:nothing", "--pause"], "there is no job \"nothing\"; the jobs are"),
+                (["limits", "set", "queue:events", "--burst=3"], "say --rate as well"),
+                (["limits", "set", "queue:events", "--by=ana"], "nothing to set"),
+                (["limits", "set", "media", "--pause"], "write queue:NAME or kind:NAME"),
+                (["limits", "set", "queue:events", "--rate=fast"], "is no rate"),
+            ] {
+                let error = program.run(&words).unwrap_err().to_string();
+                assert!(error.contains(why), "{words:?}: {error}");
+            }
+        }
+    }
+}

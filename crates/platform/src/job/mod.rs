@@ -32,11 +32,13 @@ mod retry;
 mod wire;
 
 use std::future::Future;
+use std::str::FromStr;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use thiserror::Error;
 
 pub use context::{Context, TaskMeta};
 pub use outcome::{Done, Failure, FailureKind, OrFail};
@@ -78,9 +80,34 @@ impl Priority {
         self.0
     }
 
+    pub const fn name(self) -> &'static str {
+        match self.0 {
+            0 => "urgent",
+            1 => "high",
+            2 => "normal",
+            _ => "low",
+        }
+    }
+
     /// The level a stored number stands for; numbers beyond the last count as the last.
     pub fn from_level(level: i32) -> Self {
         Self::ALL.into_iter().find(|p| i32::from(p.0) >= level).unwrap_or(Self::LOW)
+    }
+}
+
+/// A word that names no priority.
+#[derive(Debug, Error)]
+#[error("{0:?} is no priority: there are urgent, high, normal and low")]
+pub struct UnknownPriority(String);
+
+impl FromStr for Priority {
+    type Err = UnknownPriority;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|level| level.name() == name)
+            .ok_or_else(|| UnknownPriority(name.to_owned()))
     }
 }
 

@@ -9,6 +9,8 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use thiserror::Error;
 
+use crate::duration;
+
 /// How many may start in a period. Written `10/s`, `100/m`, `5000/h`, `1000/d` or `3/90s`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Rate {
@@ -90,14 +92,10 @@ impl Rate {
 impl fmt::Display for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.count;
-        match self.period.as_millis() {
-            1_000 => write!(f, "{count}/s"),
-            60_000 => write!(f, "{count}/m"),
-            3_600_000 => write!(f, "{count}/h"),
-            86_400_000 => write!(f, "{count}/d"),
-            millis if millis % 1_000 == 0 => write!(f, "{count}/{}s", millis / 1_000),
-            millis => write!(f, "{count}/{millis}ms"),
-        }
+        let period = duration::write(self.period);
+        // `10/s`, not `10/1s`.
+        let unit = period.strip_prefix('1').filter(|unit| !unit.starts_with(|c: char| c.is_ascii_digit()));
+        write!(f, "{count}/{}", unit.unwrap_or(&period))
     }
 }
 
@@ -109,18 +107,8 @@ impl FromStr for Rate {
         let (count, period) = text.trim().split_once('/').ok_or_else(wrong)?;
         let count: u32 = count.trim().parse().ok().filter(|count| *count > 0).ok_or_else(wrong)?;
         let period = period.trim();
-        let unit = period.trim_start_matches(|c: char| c.is_ascii_digit());
-        let number = &period[..period.len() - unit.len()];
-        let number: u64 = if number.is_empty() { 1 } else { number.parse().map_err(|_| wrong())? };
-        let millis: u64 = match unit {
-            "ms" => 1,
-            "s" => 1_000,
-            "m" => 60_000,
-            "h" => 3_600_000,
-            "d" => 86_400_000,
-            _ => return Err(wrong()),
-        };
-        let period = number.checked_mul(millis).map(Duration::from_millis).ok_or_else(wrong)?;
+        let number = if period.starts_with(|c: char| c.is_ascii_digit()) { "" } else { "1" };
+        let period = duration::parse(&format!("{number}{period}")).ok_or_else(wrong)?;
         if period.is_zero() || period > LONGEST_PERIOD {
             return Err(wrong());
         }
