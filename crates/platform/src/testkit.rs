@@ -250,3 +250,62 @@ impl Tried {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use schemars::JsonSchema;
+    use serde::{Deserialize, Serialize};
+
+    use super::*;
+    use crate::job::Queue;
+
+    /// Counts down by tasks that follow.
+    #[derive(Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+    struct CountDown {
+        from: u64,
+    }
+
+    impl Job for CountDown {
+        type Services = ();
+        const NAME: &'static str = "test.count_down";
+        const QUEUE: Queue = Queue::new("test");
+
+        async fn run(&self, cx: &Context<()>) -> Result<Done, Failure> {
+            if cx.cancelled().is_cancelled() {
+                return Err(Failure::discard("cancelled"));
+            }
+            if cx.task().attempt == cx.task().max_attempts {
+                return Err(Failure::permanent(anyhow::anyhow!("seed {}", cx.seed())));
+            }
+            cx.progress(0, Some(self.from), None);
+            cx.progress(1, Some(self.from), Some("begun".to_owned()));
+            Ok(Done::new().then(cx.follow_up(&Self { from: self.from - 1 })?))
+        }
+    }
+
+    fn trial(job: &CountDown) -> Trial<'_, CountDown> {
+        Trial::of(job, Arc::new(()), Clock::manual(DateTime::UNIX_EPOCH))
+    }
+
+    #[tokio::test]
+    async fn a_trial_records_what_the_job_did() {
+        let job = CountDown { from: 3 };
+        let tried = trial(&job).run().await;
+        assert_eq!(tried.follow_ups::<CountDown>(), [CountDown { from: 2 }]);
+        let said: Vec<_> = tried.progress.iter().map(|progress| (progress.done, progress.total)).collect();
+        assert_eq!(said, [(0, Some(3)), (1, Some(3))]);
+        assert_eq!(tried.progress[1].note.as_deref(), Some("begun"));
+    }
+
+    #[tokio::test]
+    async fn a_trial_is_set_up_as_the_test_needs_it() {
+        let job = CountDown { from: 3 };
+        let last = trial(&job).last_attempt().seed(7).run().await;
+        assert_eq!(last.outcome.unwrap_err().error.to_string(), "seed 7");
+        let token = CancellationToken::new();
+        token.cancel();
+        let cancelled = trial(&job).cancelled_by(token).run().await;
+        assert!(cancelled.follow_ups::<CountDown>().is_empty() && cancelled.progress.is_empty());
+        assert_eq!(cancelled.outcome.unwrap_err().error.to_string(), "cancelled");
+    }
+}
