@@ -164,8 +164,12 @@ impl App {
         if roles.has(Role::Scheduler) {
             let metrics = ScheduleMetrics::new(&self.metrics_registry)?;
             let scheduler =
-                Scheduler::start(self.tasks.clone(), Arc::clone(&self.schedules), metrics).await?;
-            tokio::spawn(scheduler.run(stop.clone()));
+                Scheduler::start(self.tasks.clone(), Arc::clone(&self.schedules), metrics.clone()).await?;
+            tokio::spawn(roles::fire_schedules(
+                scheduler,
+                (self.tasks.clone(), Arc::clone(&self.schedules), metrics),
+                stop.clone(),
+            ));
             tokio::spawn(roles::look_after_leases(
                 self.tasks.clone(),
                 self.config.workers.lease,

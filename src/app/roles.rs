@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 use trunkline_platform::metrics::Metrics;
+use trunkline_platform::schedule::{ScheduleMetrics, Scheduler, Schedules};
 use trunkline_platform::task::Tasks;
 use trunkline_platform::worker::LeaseWatch;
 
@@ -96,6 +98,40 @@ pub(super) async fn look_after_leases(
         }
         if let Err(error) = watch.look().await {
             tracing::warn!(error = &error as &dyn std::error::Error, "leases could not be looked after");
+        }
+    }
+}
+
+/// How long to wait before a scheduler that died is started again.
+const REST: Duration = Duration::from_secs(1);
+
+/// Fires schedules until told to stop; a scheduler that died is started again from `parts`.
+pub(super) async fn fire_schedules(
+    scheduler: Scheduler,
+    parts: (Tasks, Arc<Schedules>, ScheduleMetrics),
+    stop: CancellationToken,
+) {
+    let mut scheduler = Some(scheduler);
+    let (tasks, schedules, metrics) = parts;
+    while !stop.is_cancelled() {
+        let again = || Scheduler::start(tasks.clone(), Arc::clone(&schedules), metrics.clone());
+        let ended = match scheduler.take() {
+            Some(scheduler) => tokio::spawn(scheduler.run(stop.clone())).await.map_err(anyhow::Error::new),
+            None => match again().await {
+                Ok(started) => {
+                    scheduler = Some(started);
+                    continue;
+                }
+                Err(error) => Err(error.into()),
+            },
+        };
+        if let Err(error) = ended {
+            let error = trunkline_platform::chain(error.as_ref());
+            tracing::error!(error, "the scheduler died; starting it again");
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(REST) => {}
+            }
         }
     }
 }
