@@ -6,6 +6,8 @@ ALTER TABLE tasks ADD COLUMN ordering_key TEXT;
 ALTER TABLE tasks ADD COLUMN blocked BOOLEAN NOT NULL DEFAULT FALSE;
 -- Tasks of one kind and rate key share a rate.
 ALTER TABLE tasks ADD COLUMN rate_key TEXT;
+-- When it could have run, had its kind's rate not put it off.
+ALTER TABLE tasks ADD COLUMN put_off_from TIMESTAMPTZ;
 -- Somebody wants a running task to end; whatever it ends with but success counts as cancelled.
 ALTER TABLE tasks ADD COLUMN cancel_requested_at TIMESTAMPTZ;
 
@@ -15,6 +17,7 @@ CREATE INDEX tasks_blocked ON tasks (queue, id) WHERE blocked AND finished_at IS
 -- The lines. A dead letter stays in its line until a person has decided.
 CREATE INDEX tasks_line ON tasks (ordering_key, id)
     WHERE ordering_key IS NOT NULL AND (finished_at IS NULL OR died_at IS NOT NULL);
+CREATE INDEX tasks_put_off ON tasks (kind, id) WHERE put_off_from IS NOT NULL AND finished_at IS NULL;
 CREATE INDEX tasks_cancelling ON tasks (id) WHERE cancel_requested_at IS NOT NULL AND finished_at IS NULL;
 
 -- What a running task says of how far it is: the last word of its latest attempt that spoke.

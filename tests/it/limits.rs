@@ -160,6 +160,21 @@ both_engines! {
         assert!(tasks.queue_depths().await.unwrap().iter().all(|depth| depth.due + depth.delayed == 0));
     }
 
+    async fn who_was_put_off_by_a_rate_comes_back_when_it_is_changed(env: Env) {
+        let tasks = env.tasks();
+        let me = worker(&tasks, "wk_a").await;
+        enqueue(&tasks, 20).await;
+        let later = NewTask::of(&Play::default()).unwrap().at(env.clock.now() + TimeDelta::hours(5));
+        tasks.enqueue(&[later]).await.unwrap();
+        let rated = |rate| Limit { rate: Some(rate), ..Limit::default() };
+        limit(&tasks, &kind(), rated(Rate::per(1, Duration::from_secs(3_600)).burst(1))).await;
+        assert_eq!(claim(&tasks, &me).await.len(), 1);
+        limit(&tasks, &kind(), rated(Rate::per_second(5).burst(5))).await;
+        assert_eq!(claim(&tasks, &me).await.len(), 5);
+        limit(&tasks, &kind(), Limit::default()).await;
+        assert_eq!(claim(&tasks, &me).await.len(), 14, "and nobody whose own time has not come");
+    }
+
     async fn somebody_urgent_goes_before_all_who_wait_for_a_rate(env: Env) {
         let tasks = env.tasks();
         let me = worker(&tasks, "wk_a").await;

@@ -63,27 +63,27 @@ crate::statements! {
     /// Differs by necessity: PostgreSQL passes over rows that another worker is claiming at this moment.
     FIND_DUE = split {
         postgres:
-        "SELECT id, kind, priority, rate_key, run_at > created_at AS waited FROM tasks
+        "SELECT id, kind, priority, rate_key, put_off_from IS NOT NULL AS waited FROM tasks
          WHERE finished_at IS NULL AND NOT blocked AND queue = $1 AND priority = $2 AND run_at <= $3
            AND state || '' = 'pending' AND crashes < 2
            AND kind NOT IN (SELECT r.kind FROM json_to_recordset(CAST($4 AS json)) AS r(kind TEXT))
          ORDER BY run_at, id LIMIT $5 FOR UPDATE SKIP LOCKED",
         sqlite:
-        "SELECT id, kind, priority, rate_key, run_at > created_at AS waited FROM tasks
+        "SELECT id, kind, priority, rate_key, put_off_from IS NOT NULL AS waited FROM tasks
          WHERE finished_at IS NULL AND NOT blocked AND queue = $1 AND priority = $2 AND run_at <= $3
            AND state || '' = 'pending' AND crashes < 2
            AND kind NOT IN (SELECT value ->> '$.kind' FROM json_each($4))
          ORDER BY run_at, id LIMIT $5",
     }
     CLAIM_ADMITTED = parts {
-        "UPDATE tasks SET state = 'running', attempt = attempt + 1, worker = $2, started_at = $3
+        "UPDATE tasks SET state = 'running', attempt = attempt + 1, worker = $2, started_at = $3, put_off_from = NULL
          WHERE id IN " (any "$1") " AND state || '' = 'pending' AND NOT blocked
            AND EXISTS (SELECT 1 FROM workers WHERE workers.id = $2)
          RETURNING id, kind, version, priority, payload, attempt, refunds, crashes, max_attempts,
                    correlation_id, trace_context, created_at, run_at"
     }
     PUT_OFF = parts {
-        "UPDATE tasks SET run_at = r.run_at
+        "UPDATE tasks SET put_off_from = COALESCE(tasks.put_off_from, tasks.run_at), run_at = r.run_at
          FROM " (rows "$1" as r (id BIGINT, run_at TIMESTAMPTZ))
         " WHERE tasks.id = r.id AND tasks.state || '' = 'pending'"
     }

@@ -35,7 +35,8 @@ crate::statements! {
          WHERE id IN " (any "$1") " AND finished_at IS NULL"
     }
     CHANGE = parts {
-        "UPDATE tasks SET priority = COALESCE($2, priority), run_at = COALESCE($3, run_at), queue = COALESCE($4, queue)
+        "UPDATE tasks SET priority = COALESCE($2, priority), queue = COALESCE($4, queue),
+                put_off_from = CASE WHEN CAST($3 AS TIMESTAMPTZ) IS NULL THEN put_off_from END, run_at = COALESCE($3, run_at)
          WHERE id IN " (any "$1") " AND state = 'pending'
          RETURNING id, queue, priority, blocked, run_at"
     }

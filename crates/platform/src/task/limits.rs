@@ -15,6 +15,8 @@ use crate::audit::{self, Act, Actor};
 use crate::db::{DbError, Session};
 use crate::job::Registry;
 
+/// Tasks brought back in one transaction.
+const BATCH: i64 = 1_000;
 /// Who set what a job declares.
 const JOB: &str = "job";
 /// Stands for every queue: a kind's tasks can be in any.
@@ -64,6 +66,13 @@ crate::statements! {
          WHERE finished_at IS NULL AND NOT blocked AND state || '' = 'running'
            AND (CAST($2 AS TEXT) IS NULL OR queue = $2) AND (CAST($3 AS TEXT) IS NULL OR kind = $3)
          ON CONFLICT (scope, task_id) DO UPDATE SET attempt = excluded.attempt"
+    }
+    /// Tasks that a kind's rate put off, as if it had not.
+    BRING_BACK = same {
+        "UPDATE tasks SET run_at = put_off_from, put_off_from = NULL
+         WHERE id IN (SELECT id FROM tasks
+                      WHERE put_off_from IS NOT NULL AND finished_at IS NULL AND kind = $1 AND state || '' = 'pending'
+                      ORDER BY id LIMIT $2)"
     }
     /// A rate that has rested long enough to be full is as good as none.
     TRIM_RATES = same { "DELETE FROM rates WHERE tat < $1 AND tail < $1" }
@@ -221,7 +230,23 @@ impl Tasks {
         let act = Act { action, subject: name, before: Some(before.told()), after: Some(after.told()) };
         audit::record(session, self.clock.now(), actor, &[act]).await?;
         tx.commit().await?;
+        if let Scope::Kind(kind) = scope
+            && after.rate != before.rate
+        {
+            self.bring_back(kind).await?;
+        }
         Ok(after)
+    }
+
+    /// Lets tasks that an earlier rate put off come back at once: what holds now decides anew. Cut off half-way, the
+    /// rest comes at the turns it was given.
+    async fn bring_back(&self, kind: &str) -> Result<(), DbError> {
+        loop {
+            let query = BRING_BACK.bind(kind).bind(BATCH);
+            if query.execute(&mut self.db.write_one().await?).await? < BATCH as u64 {
+                return Ok(());
+            }
+        }
     }
 
     /// Writes down what the jobs declare, where no person has set something else.
