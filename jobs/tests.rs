@@ -92,3 +92,12 @@ fn every_statement_is_listed() {
         .sum();
     assert_eq!(listed, written);
 }
+
+/// What the check of payloads does not look at would be let through.
+#[test]
+fn every_keyword_of_a_schema_is_checked() {
+    for job in registry().unwrap().jobs() {
+        let unchecked = trunkline_platform::job::unchecked_keywords(job.schema().as_value());
+        assert!(unchecked.is_empty(), "{}: {unchecked:?}", job.name);
+    }
+}

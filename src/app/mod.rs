@@ -157,7 +157,7 @@ impl App {
         let scrape = queue_metrics::Scrape::new(
             self.metrics_registry.clone(),
             self.tasks.clone(),
-            self.jobs.queues(),
+            Arc::clone(&self.jobs),
         )?;
         // The last that can fail: what goes wrong before it leaves no task in hand.
         let workers = if roles.has(Role::Worker) { Some(self.start_workers(&queues).await?) } else { None };

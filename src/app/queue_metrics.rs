@@ -1,19 +1,23 @@
 //! `GET /metrics`: everything counted in this process, and how the queues stand, read from the database when
 //! asked, but not more often than every few seconds.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use poem::web::Data;
 use poem::{Response, handler};
-use prometheus::{Encoder, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{Encoder, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
-use trunkline_platform::job::Queue;
-use trunkline_platform::task::Tasks;
+use trunkline_jobs::Services;
+use trunkline_platform::db::DbError;
+use trunkline_platform::job::Registry as Jobs;
+use trunkline_platform::task::dead::DeadCount;
+use trunkline_platform::task::{Backlog, LimitRow, Tasks};
 
 const FRESH_FOR: Duration = Duration::from_secs(10);
+/// Measuring a large backlog takes a while: at most one part in so many of the time goes into it.
+const SHARE: u32 = 20;
 const DEADLINE: Duration = Duration::from_secs(3);
 
 /// What a scrape reads.
@@ -23,25 +27,53 @@ pub(super) struct Scrape {
     tasks: Tasks,
     depth: IntGaugeVec,
     oldest: IntGaugeVec,
-    /// Those this release knows: they have series although they are empty.
-    queues: Arc<BTreeSet<Queue>>,
-    read_at: Arc<Mutex<Option<Instant>>>,
+    paused: IntGaugeVec,
+    newer: IntGauge,
+    dead: IntGaugeVec,
+    oldest_dead: IntGauge,
+    /// Those this release knows: their series are there although they are empty.
+    jobs: Arc<Jobs<Services>>,
+    /// The figures are fresh until then.
+    fresh_until: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Scrape {
-    pub(super) fn new(registry: Registry, tasks: Tasks, queues: BTreeSet<Queue>) -> prometheus::Result<Self> {
+    pub(super) fn new(
+        registry: Registry,
+        tasks: Tasks,
+        jobs: Arc<Jobs<Services>>,
+    ) -> prometheus::Result<Self> {
         let depth = IntGaugeVec::new(
-            Opts::new("trunkline_queue_tasks", "Unfinished tasks, by queue and state"),
+            Opts::new("trunkline_queue_tasks", "Backlog tasks, by queue and state"),
             &["queue", "state"],
         )?;
         let oldest = IntGaugeVec::new(
             Opts::new("trunkline_queue_oldest_seconds", "How long the longest-waiting due task has waited"),
             &["queue"],
         )?;
-        registry.register(Box::new(depth.clone()))?;
-        registry.register(Box::new(oldest.clone()))?;
+        let paused = IntGaugeVec::new(
+            Opts::new("trunkline_queue_paused", "1 while somebody holds the queue"),
+            &["queue"],
+        )?;
+        let newer = IntGauge::new(
+            "trunkline_tasks_waiting_for_release",
+            "Tasks whose job or payload version this release does not know",
+        )?;
+        let dead =
+            IntGaugeVec::new(Opts::new("trunkline_dead_letters", "Dead letters in the table"), &["kind"])?;
+        let oldest_dead = IntGauge::new(
+            "trunkline_dead_letters_oldest_seconds",
+            "How long ago the oldest dead letter died",
+        )?;
+        for gauges in [&depth, &oldest, &paused, &dead] {
+            registry.register(Box::new(gauges.clone()))?;
+        }
+        for gauge in [&newer, &oldest_dead] {
+            registry.register(Box::new(gauge.clone()))?;
+        }
+        let fresh_until = Arc::default();
         let scrape =
-            Self { registry, tasks, depth, oldest, queues: Arc::new(queues), read_at: Arc::default() };
+            Self { registry, tasks, depth, oldest, paused, newer, dead, oldest_dead, jobs, fresh_until };
         scrape.clear();
         Ok(scrape)
     }
@@ -49,38 +81,67 @@ impl Scrape {
     fn clear(&self) {
         self.depth.reset();
         self.oldest.reset();
-        for queue in self.queues.iter() {
-            for state in ["due", "delayed", "running"] {
+        self.paused.reset();
+        self.dead.reset();
+        for queue in self.jobs.queues() {
+            for state in ["due", "delayed", "running", "blocked"] {
                 self.depth.with_label_values(&[queue.name(), state]).set(0);
             }
             self.oldest.with_label_values(&[queue.name()]).set(0);
+            self.paused.with_label_values(&[queue.name()]).set(0);
         }
+        for job in self.jobs.jobs() {
+            self.dead.with_label_values(&[job.name]).set(0);
+        }
+        self.newer.set(0);
+        self.oldest_dead.set(0);
     }
 
     /// Reads the queues, unless that was done a moment ago. While the database is away the last figures stay.
     async fn refresh(&self) {
-        let mut read_at = self.read_at.lock().await;
-        if read_at.is_some_and(|at| at.elapsed() < FRESH_FOR) {
+        let mut fresh_until = self.fresh_until.lock().await;
+        let begun = Instant::now();
+        if fresh_until.is_some_and(|until| begun < until) {
             return;
         }
-        *read_at = Some(Instant::now());
-        match tokio::time::timeout(DEADLINE, self.tasks.queue_depths()).await {
-            Ok(Ok(depths)) => {
-                self.clear();
-                let now = self.tasks.clock().now();
-                for depth in depths {
-                    let queue = depth.queue.as_str();
-                    self.depth.with_label_values(&[queue, "due"]).set(depth.due);
-                    self.depth.with_label_values(&[queue, "delayed"]).set(depth.delayed);
-                    self.depth.with_label_values(&[queue, "running"]).set(depth.running);
-                    let age = depth.oldest_due.map_or(0, |since| (now - since).num_seconds());
-                    self.oldest.with_label_values(&[queue]).set(age);
-                }
-            }
+        match tokio::time::timeout(DEADLINE, self.read()).await {
+            Ok(Ok((backlog, dead, limits))) => self.show(&backlog, &dead, &limits),
             Ok(Err(error)) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "the queues could not be measured");
             }
             Err(_) => tracing::warn!("the queues could not be measured in time"),
+        }
+        *fresh_until = Some(Instant::now() + FRESH_FOR.max(begun.elapsed() * SHARE));
+    }
+
+    async fn read(&self) -> Result<(Vec<Backlog>, Vec<DeadCount>, Vec<LimitRow>), DbError> {
+        Ok((self.tasks.backlog().await?, self.tasks.count_dead().await?, self.tasks.limits().await?))
+    }
+
+    fn show(&self, backlog: &[Backlog], dead: &[DeadCount], limits: &[LimitRow]) {
+        self.clear();
+        let now = self.tasks.clock().now();
+        for row in backlog {
+            let queue = row.queue.as_str();
+            self.depth.with_label_values(&[queue, "due"]).add(row.due);
+            self.depth.with_label_values(&[queue, "delayed"]).add(row.delayed);
+            self.depth.with_label_values(&[queue, "running"]).add(row.running);
+            self.depth.with_label_values(&[queue, "blocked"]).add(row.blocked);
+            let age = row.oldest_due.map_or(0, |since| (now - since).num_seconds());
+            let oldest = self.oldest.with_label_values(&[queue]);
+            oldest.set(oldest.get().max(age));
+            if !self.jobs.knows(&row.kind, row.version) {
+                self.newer.add(row.due + row.delayed + row.blocked);
+            }
+        }
+        for limit in limits.iter().filter(|limit| limit.paused) {
+            if let Some(queue) = limit.scope.strip_prefix("queue:") {
+                self.paused.with_label_values(&[queue]).set(1);
+            }
+        }
+        for row in dead {
+            self.dead.with_label_values(&[row.kind.as_str()]).set(row.count);
+            self.oldest_dead.set(self.oldest_dead.get().max((now - row.oldest).num_seconds()));
         }
     }
 }

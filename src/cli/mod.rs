@@ -5,8 +5,10 @@ mod audit;
 mod config;
 mod control;
 mod database;
+mod dead;
 mod dev;
 mod events;
+mod jobs;
 mod limits;
 mod migrate;
 mod output;
@@ -55,6 +57,10 @@ enum Command {
     Queues(limits::QueuesCommand),
     /// Look at the limits of queues and kinds; set and clear them
     Limits(limits::LimitsCommand),
+    /// Look at dead letters; retry, edit and discard them
+    Dead(dead::DeadCommand),
+    /// List the jobs, and enqueue any of them
+    Jobs(jobs::JobsCommand),
     /// Look at stored webhook events
     Events(events::EventsCommand),
     /// Count events, tasks, queues and files
@@ -112,6 +118,8 @@ impl Cli {
             Command::Tasks(command) => command.run(&config).await,
             Command::Queues(command) => command.run(&config).await,
             Command::Limits(command) => command.run(&config).await,
+            Command::Dead(command) => return command.run(&config).await,
+            Command::Jobs(command) => command.run(&config).await,
             Command::Events(command) => command.run(&config).await,
             Command::Stats(command) => command.run(&config).await,
             Command::Workers(command) => command.run(&config).await,

@@ -1,7 +1,54 @@
 //! Payloads and times as people write them on the command line.
 
+use std::io::Read as _;
+
+use anyhow::{Context, Result, anyhow};
 use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::Value;
 use trunkline_platform::duration;
+
+/// The largest payload that is read from a file: more is a mistake.
+const LARGEST: u64 = 4 << 20;
+
+/// A payload given as JSON, as `@FILE`, or as `-` for standard input.
+pub(super) fn read(source: &str) -> Result<Value> {
+    let text = match source.strip_prefix('@') {
+        Some(file) => {
+            let file_of = std::fs::File::open(file).with_context(|| format!("cannot open {file}"))?;
+            all(file_of).with_context(|| format!("cannot read {file}"))?
+        }
+        None if source == "-" => all(std::io::stdin()).context("cannot read standard input")?,
+        None => source.to_owned(),
+    };
+    serde_json::from_str(&text).map_err(|error| {
+        anyhow!("the payload is no JSON: {error}. Give JSON, @FILE, or - for standard input")
+    })
+}
+
+fn all(source: impl std::io::Read) -> std::io::Result<String> {
+    let mut text = String::new();
+    source.take(LARGEST).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// `/json/pointer=value`; a value that is no JSON is a text.
+pub(super) fn assignment(text: &str) -> Result<(String, Value)> {
+    let (pointer, value) = text
+        .split_once('=')
+        .filter(|(pointer, _)| pointer.starts_with('/'))
+        .ok_or_else(|| anyhow!("{text:?} sets nothing: write /place/in/payload=VALUE"))?;
+    let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
+    Ok((pointer.to_owned(), value))
+}
+
+/// A time as RFC 3339 has it, or how long ago it was: `2h`.
+pub(super) fn past(text: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>> {
+    time(text).or_else(|| Some(now - delta(text)?)).ok_or_else(|| {
+        anyhow!(
+            "{text:?} is no time: write one such as 2026-03-02T09:00:00Z, or how long ago it was, such as 2h"
+        )
+    })
+}
 
 /// A time as RFC 3339 has it.
 pub(super) fn time(text: &str) -> Option<DateTime<Utc>> {
@@ -11,4 +58,42 @@ pub(super) fn time(text: &str) -> Option<DateTime<Utc>> {
 /// A length of time: `90s`, `2h`.
 pub(super) fn delta(text: &str) -> Option<TimeDelta> {
     duration::parse(text).and_then(|length| TimeDelta::from_std(length).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_payload_is_json_or_a_file_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("payload.json");
+        std::fs::write(&file, r#"{"event": 7}"#).unwrap();
+        assert_eq!(read(&format!("@{}", file.display())).unwrap(), json!({"event": 7}));
+        assert_eq!(read("{}").unwrap(), json!({}));
+        assert!(read("event 7").unwrap_err().to_string().contains("@FILE"));
+        assert!(read("@/nowhere/x").unwrap_err().to_string().starts_with("cannot open /nowhere/x"));
+    }
+
+    #[test]
+    fn what_is_set_is_json_where_it_can_be_and_text_elsewhere() {
+        for (text, value) in
+            [("/a=7", json!(7)), ("/a=x=y", json!("x=y")), ("/a=\"7\"", json!("7")), ("/a=", json!(""))]
+        {
+            assert_eq!(assignment(text).unwrap(), ("/a".to_owned(), value));
+        }
+        for bad in ["a=7", "/a"] {
+            assert!(assignment(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_time_is_told_whole_or_by_how_long_ago_it_was() {
+        let now = time("2026-03-02T09:00:00Z").unwrap();
+        assert_eq!(past("2h", now).unwrap(), time("2026-03-02T07:00:00Z").unwrap());
+        assert_eq!(past("2026-03-01T10:00:00+01:00", now).unwrap(), time("2026-03-01T09:00:00Z").unwrap());
+        assert!(past("yesterday", now).is_err());
+    }
 }

@@ -1,12 +1,15 @@
 //! `trunkline stats`: everything counted, at a glance.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use chrono::{DateTime, Utc};
 use clap::Args;
 use serde::Serialize;
 use trunkline_jobs::events::{self, EventCount};
 use trunkline_jobs::media::{self, MediaCount};
-use trunkline_platform::task::{KindCount, QueueDepth, TaskState, Tasks};
+use trunkline_platform::task::dead::DeadCount;
+use trunkline_platform::task::{Backlog, LimitRow, QueueDepth, QueueRate, Tasks, Total};
 
 use super::{database, output};
 use crate::config::Config;
@@ -26,10 +29,35 @@ struct Stats {
     /// Distinct events they told of.
     happenings: i64,
     events: Vec<EventCount>,
-    tasks: Vec<KindCount>,
-    queues: Vec<QueueDepth>,
+    tasks: Vec<KindStats>,
+    queues: Vec<QueueStats>,
+    /// Waiting for a release that knows the job or its payload version.
+    waiting_for_release: i64,
     workers_alive: usize,
     media: MediaCount,
+}
+
+/// Tasks of one kind. What waits, runs or is dead is exact; what was done and failed are attempts, as the workers
+/// told them, deleted tasks included.
+#[derive(Debug, Default, PartialEq, Serialize)]
+struct KindStats {
+    kind: String,
+    pending: i64,
+    running: i64,
+    dead: i64,
+    done: i64,
+    failed: i64,
+}
+
+/// One queue.
+#[derive(Debug, Default, Serialize)]
+struct QueueStats {
+    #[serde(flatten)]
+    depth: QueueDepth,
+    paused: bool,
+    /// Over the last 1, 5 and 15 minutes.
+    #[serde(flatten)]
+    rate: QueueRate,
 }
 
 impl StatsCommand {
@@ -45,12 +73,20 @@ impl Stats {
         let (db, now) = (tasks.db(), tasks.clock().now());
         let events = events::count(db).await?;
         let workers = tasks.workers().await?;
+        let backlog = tasks.backlog().await?;
+        let jobs = trunkline_jobs::registry()?;
+        let newer = |row: &&Backlog| !jobs.knows(&row.kind, row.version);
         Ok(Self {
             deliveries: events.iter().map(|row| row.count).sum(),
             happenings: events.iter().map(|row| row.happenings).sum(),
             events,
-            tasks: tasks.count_by_kind().await?,
-            queues: tasks.queue_depths().await?,
+            waiting_for_release: backlog
+                .iter()
+                .filter(newer)
+                .map(|row| row.due + row.delayed + row.blocked)
+                .sum(),
+            tasks: by_kind(&backlog, tasks.count_dead().await?, tasks.totals().await?),
+            queues: by_queue(&backlog, tasks.rates().await?, &tasks.limits().await?),
             workers_alive: workers.iter().filter(|worker| worker.lease_until > now).count(),
             media: media::count(db).await?,
         })
@@ -60,12 +96,19 @@ impl Stats {
         let MediaCount { pending, stored, failed, files, bytes } = self.media;
         let (deliveries, happenings) = (self.deliveries, self.happenings);
         let (workers, bytes) = (self.workers_alive, output::size(bytes));
+        let newer = match self.waiting_for_release {
+            0 => String::new(),
+            count => {
+                format!("{count} wait for a newer release: this one does not know their job or payload\n")
+            }
+        };
         [
             format!("events: {happenings} distinct, in {deliveries} deliveries\n"),
             self.event_table(),
-            "\ntasks\n".to_owned(),
+            "\ntasks (done and failed: attempts, as the workers told them)\n".to_owned(),
             self.task_table(),
-            "\nqueues\n".to_owned(),
+            newer,
+            "\nqueues (by the minute, over the last 1, 5 and 15)\n".to_owned(),
             self.queue_table(now),
             format!("\nworkers: {workers} alive\n"),
             format!(
@@ -85,35 +128,84 @@ impl Stats {
     }
 
     fn task_table(&self) -> String {
-        let mut table = output::Table::new(&[
-            "KIND",
-            ">PENDING",
-            ">RUNNING",
-            ">DONE",
-            ">DEAD",
-            ">CANCELLED",
-            ">DISCARDED",
-        ]);
-        for kind in self.tasks.chunk_by(|one, other| one.kind == other.kind) {
-            let count = |state: TaskState| {
-                let found = kind.iter().find(|row| row.state == state);
-                found.map_or(0, |row| row.count).to_string()
-            };
-            let name = kind.first().map(|row| row.kind.clone());
-            table.row(name.into_iter().chain(TaskState::ALL.map(count)));
+        let mut table = output::Table::new(&["KIND", ">PENDING", ">RUNNING", ">DEAD", ">DONE", ">FAILED"]);
+        for KindStats { kind, pending, running, dead, done, failed } in &self.tasks {
+            let counts = [pending, running, dead, done, failed].map(ToString::to_string);
+            table.row([kind.clone()].into_iter().chain(counts));
         }
         table.text("none")
     }
 
     fn queue_table(&self, now: DateTime<Utc>) -> String {
-        let mut table = output::Table::new(&["QUEUE", ">DUE", ">DELAYED", ">RUNNING", "OLDEST DUE WAITS"]);
-        for queue in &self.queues {
-            let waits = queue.oldest_due.map(|since| output::roughly(now - since)).unwrap_or_default();
-            let counts = [queue.due, queue.delayed, queue.running].map(|count| count.to_string());
-            table.row([queue.queue.clone()].into_iter().chain(counts).chain([waits]));
+        let mut table = output::Table::new(&[
+            "QUEUE",
+            ">DUE",
+            ">DELAYED",
+            ">BLOCKED",
+            ">RUNNING",
+            "OLDEST DUE WAITS",
+            ">DONE/MIN",
+            ">FAILED/MIN",
+            "",
+        ]);
+        for QueueStats { depth, paused, rate } in &self.queues {
+            let waits = depth.oldest_due.map(|since| output::roughly(now - since)).unwrap_or_default();
+            let counts =
+                [depth.due, depth.delayed, depth.blocked, depth.running].map(|count| count.to_string());
+            let rates = [rate.done_per_minute, rate.failed_per_minute];
+            let rates = rates.map(|[one, five, fifteen]| format!("{one:.0} {five:.1} {fifteen:.1}"));
+            let paused = if *paused { "paused" } else { "" }.to_owned();
+            table.row(
+                [depth.queue.clone()].into_iter().chain(counts).chain([waits]).chain(rates).chain([paused]),
+            );
         }
-        table.text("none waiting or running")
+        table.text("none at work")
     }
+}
+
+fn by_kind(backlog: &[Backlog], dead: Vec<DeadCount>, totals: Vec<Total>) -> Vec<KindStats> {
+    let mut kinds: BTreeMap<String, KindStats> = BTreeMap::new();
+    let mut of = |kind: &str, add: &dyn Fn(&mut KindStats)| {
+        let fresh = || KindStats { kind: kind.to_owned(), ..KindStats::default() };
+        add(kinds.entry(kind.to_owned()).or_insert_with(fresh));
+    };
+    for row in backlog {
+        of(&row.kind, &|stats| {
+            stats.pending += row.due + row.delayed + row.blocked;
+            stats.running += row.running;
+        });
+    }
+    for row in dead {
+        of(&row.kind, &|stats| stats.dead = row.count);
+    }
+    for row in totals {
+        of(&row.kind, &|stats| (stats.done, stats.failed) = (row.done, row.failed));
+    }
+    kinds.into_values().collect()
+}
+
+fn by_queue(backlog: &[Backlog], rates: BTreeMap<String, QueueRate>, limits: &[LimitRow]) -> Vec<QueueStats> {
+    let mut queues: BTreeMap<String, QueueStats> = BTreeMap::new();
+    fn of<'q>(queues: &'q mut BTreeMap<String, QueueStats>, queue: &str) -> &'q mut QueueStats {
+        let fresh = || QueueStats {
+            depth: QueueDepth { queue: queue.to_owned(), ..QueueDepth::default() },
+            ..QueueStats::default()
+        };
+        queues.entry(queue.to_owned()).or_insert_with(fresh)
+    }
+    for (queue, rate) in rates {
+        of(&mut queues, &queue).rate = rate;
+    }
+    for depth in QueueDepth::of(backlog) {
+        let queue = depth.queue.clone();
+        of(&mut queues, &queue).depth = depth;
+    }
+    for limit in limits.iter().filter(|limit| limit.paused) {
+        if let Some(queue) = limit.scope.strip_prefix("queue:") {
+            of(&mut queues, queue).paused = true;
+        }
+    }
+    queues.into_values().collect()
 }
 
 #[cfg(test)]
@@ -129,7 +221,8 @@ mod tests {
         let stats = Stats::read(&place.migrated().await).await.unwrap();
         assert_eq!(
             stats.text(DateTime::UNIX_EPOCH),
-            "events: 0 distinct, in 0 deliveries\nnone\n\ntasks\nnone\n\nqueues\nnone waiting or running\n\n\
+            "events: 0 distinct, in 0 deliveries\nnone\n\ntasks (done and failed: attempts, as the workers told them)\n\
+             none\n\nqueues (by the minute, over the last 1, 5 and 15)\nnone at work\n\n\
              workers: 0 alive\nmedia: 0 stored in 0 files (0 B), 0 pending, 0 failed\n"
         );
     }
@@ -143,24 +236,36 @@ mod tests {
             count,
             happenings,
         };
-        let task = |kind: &str, state, count| KindCount { kind: kind.to_owned(), state, count };
+        let waiting = Backlog {
+            queue: "media".to_owned(),
+            kind: "media.download".to_owned(),
+            version: 1,
+            due: 3,
+            delayed: 0,
+            running: 1,
+            blocked: 2,
+            oldest_due: Some(now - TimeDelta::seconds(75)),
+        };
+        let dead = DeadCount { kind: "call.missed".to_owned(), count: 1, oldest: now };
+        let total = Total { kind: "call.missed".to_owned(), done: 11, failed: 13 };
+        let rate = QueueRate { done_per_minute: [60.0, 12.0, 4.0], failed_per_minute: [0.0, 0.2, 0.5] };
+        let backlog = vec![waiting.clone(), Backlog { version: 9, oldest_due: None, ..waiting }];
+        let paused = LimitRow {
+            scope: "queue:media".to_owned(),
+            paused: true,
+            max_running: None,
+            rate: None,
+            burst: None,
+            set_by: "operator:ana".to_owned(),
+            running: 0,
+        };
         let stats = Stats {
             deliveries: 13,
             happenings: 11,
             events: vec![event("moon.rose", None, 1, 1), event("call.missed", Some("call.missed"), 12, 10)],
-            tasks: vec![
-                task("call.missed", TaskState::Done, 11),
-                task("call.missed", TaskState::Dead, 1),
-                task("media.download", TaskState::Pending, 3),
-            ],
-            queues: vec![QueueDepth {
-                queue: "media".to_owned(),
-                due: 3,
-                delayed: 0,
-                running: 0,
-                blocked: 0,
-                oldest_due: Some(now - TimeDelta::seconds(75)),
-            }],
+            tasks: by_kind(&backlog, vec![dead], vec![total]),
+            queues: by_queue(&backlog, BTreeMap::from([("events".to_owned(), rate)]), &[paused]),
+            waiting_for_release: 3,
             workers_alive: 2,
             media: MediaCount { pending: 3, stored: 4, failed: 0, files: 3, bytes: 2_048 },
         };
@@ -170,14 +275,16 @@ TYPE         JOB          DELIVERIES  DISTINCT
 moon.rose    unknown               1         1
 call.missed  call.missed          12        10
 
-tasks
-KIND            PENDING  RUNNING  DONE  DEAD  CANCELLED  DISCARDED
-call.missed           0        0    11     1          0          0
-media.download        3        0     0     0          0          0
+tasks (done and failed: attempts, as the workers told them)
+KIND            PENDING  RUNNING  DEAD  DONE  FAILED
+call.missed           0        0     1    11      13
+media.download       10        2     0     0       0
+3 wait for a newer release: this one does not know their job or payload
 
-queues
-QUEUE  DUE  DELAYED  RUNNING  OLDEST DUE WAITS
-media    3        0        0  1m 15s
+queues (by the minute, over the last 1, 5 and 15)
+QUEUE   DUE  DELAYED  BLOCKED  RUNNING  OLDEST DUE WAITS     DONE/MIN  FAILED/MIN
+events    0        0        0        0                    60 12.0 4.0   0 0.2 0.5
+media     6        0        4        2  1m 15s              0 0.0 0.0   0 0.0 0.0  paused
 
 workers: 2 alive
 media: 4 stored in 3 files (2.0 KiB), 3 pending, 0 failed

@@ -35,6 +35,7 @@ pub use sections::{
     ReceiverConfig, RedisConfig, RetentionConfig, SchedulesConfig, WorkersConfig,
 };
 pub use source::Source;
+pub(crate) use units::parse_duration;
 
 use environment::Environment;
 use layers::{Layers, Setting};

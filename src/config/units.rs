@@ -7,14 +7,14 @@ use serde::{Deserialize, Deserializer, de::Error};
 use trunkline_platform::duration;
 
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub(super) enum UnitError {
+pub(crate) enum UnitError {
     #[error("{0:?} is not a duration: write a whole number and ms, s, m, h or d, such as \"30s\"")]
     Duration(String),
     #[error("{0:?} is not a size: write a whole number and B, KiB, MiB or GiB, such as \"25MiB\"")]
     Size(String),
 }
 
-pub(super) fn parse_duration(text: &str) -> Result<Duration, UnitError> {
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, UnitError> {
     duration::parse(text).ok_or_else(|| UnitError::Duration(text.to_owned()))
 }
 

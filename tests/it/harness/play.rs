@@ -1,6 +1,7 @@
 //! A job that does what its payload says, and a book of what was done.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -21,6 +22,8 @@ pub(crate) enum Act {
     /// Fails this many times, then succeeds.
     FailTimes(u32),
     FailForGood,
+    /// Fails for good until the test repairs the far end.
+    FailWhileBroken,
     Panic,
     SnoozeOnce,
     Discard,
@@ -49,6 +52,7 @@ pub(crate) struct Acts {
     /// Tasks that were seen running in two places at once.
     pub(crate) overlaps: Mutex<Vec<TaskId>>,
     pub(crate) gate: Semaphore,
+    pub(crate) broken: AtomicBool,
     pub(crate) started: Notify,
 }
 
@@ -59,6 +63,7 @@ impl Acts {
             live: Mutex::default(),
             overlaps: Mutex::default(),
             gate: Semaphore::new(0),
+            broken: AtomicBool::new(true),
             started: Notify::new(),
         })
     }
@@ -116,6 +121,11 @@ impl Job for Play {
             }
             Act::FailTimes(_) => {}
             Act::FailForGood => return Err(Failure::permanent(anyhow!("no such number"))),
+            Act::FailWhileBroken if acts.broken.load(Ordering::Relaxed) => {
+                let error = anyhow!("the far end refused request {}", task.id);
+                return Err(Failure::permanent(error));
+            }
+            Act::FailWhileBroken => {}
             Act::Panic => panic!("the job lost its footing"),
             Act::SnoozeOnce if acts.runs().len() == 1 => {
                 return Err(Failure::snooze_until(cx.now() + TimeDelta::hours(1), "not yet"));

@@ -27,8 +27,10 @@
 
 mod context;
 mod outcome;
+mod payload;
 mod registry;
 mod retry;
+mod schema;
 mod wire;
 
 use std::future::Future;
@@ -42,8 +44,10 @@ use thiserror::Error;
 
 pub use context::{Context, TaskMeta};
 pub use outcome::{Done, Failure, FailureKind, OrFail};
+pub use payload::{Jobs, PayloadError, changes, set_at};
 pub use registry::{AnyJob, Registry, RegistryError};
 pub use retry::Retry;
+pub use schema::{Fault, unchecked_keywords};
 pub(crate) use wire::Wire;
 
 use crate::task::{OnConflict, Rate};

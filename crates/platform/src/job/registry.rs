@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::{Context, Done, Failure, Job, Queue, Retry};
+use super::{Context, Done, Failure, Job, Priority, Queue, Retry, payload};
 use crate::task::{NewTask, Rate};
 
 /// The jobs of an application. Filled once at start; a mistake in it stops the start.
@@ -22,13 +22,15 @@ pub struct AnyJob<S> {
     pub name: &'static str,
     pub version: u16,
     pub queue: Queue,
+    pub priority: Priority,
     pub retry: Retry,
     pub timeout: Duration,
     /// The limits the job declares.
     pub max_running: Option<u32>,
     pub rate: Option<Rate>,
     schema: fn() -> schemars::Schema,
-    make: fn(&str) -> Result<NewTask, serde_json::Error>,
+    /// A task of a payload of that version.
+    pub(super) task: fn(u16, &str) -> Result<NewTask, serde_json::Error>,
     run: RunFn<S>,
 }
 
@@ -63,12 +65,13 @@ impl<S: Send + Sync + 'static> Registry<S> {
             name: J::NAME,
             version: J::VERSION,
             queue: J::QUEUE,
+            priority: J::PRIORITY,
             retry: J::RETRY,
             timeout: J::TIMEOUT,
             max_running: J::MAX_RUNNING,
             rate: J::RATE,
             schema: || schemars::schema_for!(J),
-            make: |payload| NewTask::of(&J::decode(J::VERSION, payload)?),
+            task: payload::task_of::<J>,
             run: Arc::new(|version, payload, cx| {
                 Box::pin(async move {
                     let job = J::decode(version, &payload).map_err(|error| {
@@ -89,6 +92,11 @@ impl<S: Send + Sync + 'static> Registry<S> {
 
     pub fn get(&self, name: &str) -> Option<&AnyJob<S>> {
         self.jobs.get(name)
+    }
+
+    /// Whether this release can run a task of this kind and payload version.
+    pub fn knows(&self, name: &str, version: i32) -> bool {
+        self.get(name).is_some_and(|job| i32::from(job.version) >= version)
     }
 
     pub fn jobs(&self) -> impl Iterator<Item = &AnyJob<S>> {
@@ -112,7 +120,7 @@ impl<S> AnyJob<S> {
     /// # Errors
     /// When the job cannot read the payload.
     pub fn task(&self, payload: &str) -> Result<NewTask, serde_json::Error> {
-        (self.make)(payload)
+        (self.task)(self.version, payload)
     }
 
     pub(crate) fn run(&self, version: u16, payload: String, cx: Context<S>) -> RunFuture {

@@ -178,6 +178,8 @@ impl TaskTx {
         self.lock_lines(&left.iter().copied().chain(joined).collect()).await?;
         self.enqueue(&follow_ups).await?;
         self.move_up(&left).await?;
+        let deaths = counted().filter(|finish| finish.verdict == Verdict::Dead);
+        self.mark_deaths(deaths.map(|finish| finish.id.0).collect()).await?;
 
         let written = counted().map(|finish| finish.id).collect();
         let lost = batch.iter().filter(|finish| !counts(finish)).map(|finish| finish.id).collect();

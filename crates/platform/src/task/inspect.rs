@@ -29,18 +29,6 @@ crate::statements! {
     COUNT_BY_KIND = same {
         "SELECT kind, state, COUNT(*) AS count FROM tasks GROUP BY kind, state ORDER BY kind, state LIMIT 10000"
     }
-    QUEUE_DEPTHS = same {
-        "SELECT u.queue,
-                COUNT(*) FILTER (WHERE u.state = 'pending' AND u.run_at <= $1) AS due,
-                COUNT(*) FILTER (WHERE u.state = 'pending' AND u.run_at > $1) AS delayed,
-                COUNT(*) FILTER (WHERE u.state = 'running') AS running,
-                COUNT(*) FILTER (WHERE u.state = 'blocked') AS blocked,
-                MIN(u.run_at) FILTER (WHERE u.state = 'pending' AND u.run_at <= $1) AS oldest_due
-         FROM (SELECT queue, state, run_at FROM tasks WHERE finished_at IS NULL AND NOT blocked
-               UNION ALL
-               SELECT queue, 'blocked' AS state, run_at FROM tasks WHERE blocked AND finished_at IS NULL) AS u
-         GROUP BY u.queue ORDER BY u.queue LIMIT 1000"
-    }
     COUNT_UNFINISHED_DUE = same {
         "SELECT COUNT(*) AS count FROM tasks WHERE finished_at IS NULL AND NOT blocked AND run_at <= $1"
     }
@@ -98,21 +86,6 @@ pub struct KindCount {
     pub count: i64,
 }
 
-/// How a queue stands.
-#[derive(Clone, Debug, Serialize, sqlx::FromRow)]
-pub struct QueueDepth {
-    pub queue: String,
-    /// Pending and due.
-    pub due: i64,
-    /// Pending for later.
-    pub delayed: i64,
-    pub running: i64,
-    /// Behind another in the line of their ordering key.
-    pub blocked: i64,
-    /// Since when the longest-waiting due task could have run.
-    pub oldest_due: Option<DateTime<Utc>>,
-}
-
 /// Which tasks to list, the newest first.
 #[derive(Clone, Debug, Default)]
 pub struct TaskFilter {
@@ -156,10 +129,6 @@ impl Tasks {
     /// Counts every task in the table, finished ones included.
     pub async fn count_by_kind(&self) -> Result<Vec<KindCount>, DbError> {
         COUNT_BY_KIND.query().all(&mut self.db.read().await?).await
-    }
-
-    pub async fn queue_depths(&self) -> Result<Vec<QueueDepth>, DbError> {
-        QUEUE_DEPTHS.bind(self.clock.now()).all(&mut self.db.read().await?).await
     }
 
     /// Tasks that are running or could run now.

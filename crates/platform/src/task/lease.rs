@@ -226,6 +226,8 @@ impl Tasks {
         INSERT_LOST_ATTEMPTS.bind(ids).execute(&mut tx.session).await?;
         let ended = taken.iter().filter(|task| task.state == TaskState::Cancelled);
         tx.free_lines(&ended.filter_map(|task| task.ordering_key.as_deref()).collect()).await?;
+        let deaths = taken.iter().filter(|task| task.state == TaskState::Dead);
+        tx.mark_deaths(deaths.map(|task| task.id.0).collect()).await?;
         for task in taken {
             match task.state {
                 TaskState::Pending => {

@@ -7,6 +7,7 @@
 mod admit;
 mod claim;
 mod control;
+pub mod dead;
 mod enqueue;
 mod finish;
 mod inspect;
@@ -17,6 +18,7 @@ mod model;
 mod new_task;
 mod progress;
 mod rate;
+mod stats;
 mod unique;
 
 use crate::clock::Clock;
@@ -29,13 +31,15 @@ pub use claim::ClaimedRow;
 pub use control::{Acted, CONTROL_BATCH, Change, Outcome, Unfinished};
 pub use enqueue::Enqueued;
 pub use finish::{Finish, Finished, Verdict};
-pub use inspect::{AttemptRow, KindCount, QueueDepth, TaskFilter, TaskRow};
+pub use inspect::{AttemptRow, KindCount, TaskFilter, TaskRow};
 pub use lease::{LeaseRow, TakenOver, WorkerId, WorkerRow};
 pub use limits::{Limit, LimitRow, Scope, ScopeError};
 pub use model::{TaskId, TaskState};
 pub use new_task::{NewTask, OnConflict};
 pub use progress::{Progress, ProgressRow};
 pub use rate::{Rate, RateError};
+pub(crate) use stats::Ended;
+pub use stats::{Backlog, QueueDepth, QueueRate, Total, WINDOWS};
 
 /// The task table with the bell that tells workers about new rows. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -115,6 +119,10 @@ pub(crate) static STATEMENTS: &[&[&Stmt]] = &[
     admit::STATEMENTS,
     claim::STATEMENTS,
     control::STATEMENTS,
+    dead::STATEMENTS[0],
+    dead::STATEMENTS[1],
+    dead::STATEMENTS[2],
+    dead::STATEMENTS[3],
     enqueue::STATEMENTS,
     finish::STATEMENTS,
     inspect::STATEMENTS,
@@ -122,5 +130,6 @@ pub(crate) static STATEMENTS: &[&[&Stmt]] = &[
     limits::STATEMENTS,
     line::STATEMENTS,
     progress::STATEMENTS,
+    stats::STATEMENTS,
     unique::STATEMENTS,
 ];

@@ -110,6 +110,11 @@ impl NewTask {
         self
     }
 
+    /// The key it holds until its end.
+    pub(super) fn key_until_end(&self) -> Option<&str> {
+        self.unique_key.as_deref().filter(|_| self.unique_for.is_none())
+    }
+
     /// The key it holds for a period, and how long.
     pub(super) fn hold(&self) -> Option<(&str, TimeDelta)> {
         let period = self.unique_for?;

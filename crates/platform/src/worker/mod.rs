@@ -20,6 +20,7 @@ mod isolation;
 mod keeper;
 mod messenger;
 mod pool;
+mod tally;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -92,6 +93,7 @@ pub struct Workers {
     keeper: AbortOnDropHandle<()>,
     messenger: AbortOnDropHandle<()>,
     collector: Collector,
+    tally: tally::Tallying,
     tasks: Tasks,
     readiness: Readiness,
 }
@@ -144,6 +146,8 @@ impl Workers {
             metrics.prepare(job.name);
         }
         tasks.declare_limits(&runner.registry).await?;
+        let jobs = runner.registry.jobs().map(|job| (job.name, job.queue.name()));
+        let tally = tally::Tally::start(tasks.clone(), hands.clone(), metrics.clone(), jobs);
 
         let mut pools = JoinSet::new();
         let mut pulses = BTreeMap::new();
@@ -197,6 +201,7 @@ impl Workers {
             keeper,
             messenger,
             collector,
+            tally,
             tasks,
             readiness,
         })
@@ -209,7 +214,7 @@ impl Workers {
     /// Stops: takes no more, lets running jobs finish until the grace period ends, tells the rest to stop and
     /// gives it back with its try restored, writes every verdict, and signs off.
     pub async fn stop(self) {
-        let Self { stop, hands, grace, mut pools, keeper, messenger, collector, tasks, .. } = self;
+        let Self { stop, hands, grace, mut pools, keeper, messenger, collector, tally, tasks, .. } = self;
         drop(stop);
         if timeout(grace, drained(&mut pools)).await.is_err() {
             tracing::warn!(held = hands.len(), "the grace period is over: giving back what still runs");
@@ -222,6 +227,7 @@ impl Workers {
             }
         }
         collector.stop().await;
+        tally.stop().await;
         drop((keeper, messenger));
         let Some(worker) = hands.worker() else { return };
         let signed_off = async {
