@@ -122,6 +122,30 @@ both_engines! {
         assert_eq!(claim(&tasks, &b).await.len(), 2);
     }
 
+    async fn a_suspect_is_under_the_limits_of_its_queue_like_everybody_else(env: Env) {
+        let tasks = env.tasks();
+        enqueue(&tasks, 1).await;
+        for name in ["wk_1", "wk_2"] {
+            let worker = worker(&tasks, name).await;
+            assert_eq!(claim(&tasks, &worker).await.len(), 1);
+            tasks.resign_worker(&worker).await.unwrap();
+            tasks.take_over().await.unwrap();
+        }
+        let me = worker(&tasks, "wk_3").await;
+        limit(&tasks, &queue(), Limit { max_running: Some(1), ..Limit::default() }).await;
+        enqueue(&tasks, 1).await;
+        let ordinary = claim(&tasks, &me).await;
+        assert_eq!(ordinary.len(), 1);
+        assert!(tasks.claim_suspect(&me, Play::QUEUE).await.unwrap().is_none(), "the place is taken");
+        finish(&tasks, &me, &ordinary).await;
+        limit(&tasks, &kind(), Limit { paused: true, ..Limit::default() }).await;
+        assert!(tasks.claim_suspect(&me, Play::QUEUE).await.unwrap().is_none(), "its kind is paused");
+        limit(&tasks, &kind(), Limit::default()).await;
+        assert!(tasks.claim_suspect(&me, Play::QUEUE).await.unwrap().is_some());
+        enqueue(&tasks, 1).await;
+        assert!(claim(&tasks, &me).await.is_empty(), "and it takes a place itself");
+    }
+
     async fn a_queues_rate_holds_over_time(env: Env) {
         let tasks = env.tasks();
         let me = worker(&tasks, "wk_a").await;

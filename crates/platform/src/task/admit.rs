@@ -75,6 +75,21 @@ crate::statements! {
            AND kind NOT IN (SELECT value ->> '$.kind' FROM json_each($4))
          ORDER BY run_at, id LIMIT $5",
     }
+    /// Differs by necessity, as above.
+    FIND_SUSPECTS = split {
+        postgres:
+        "SELECT id, kind, priority, rate_key, put_off_from IS NOT NULL AS waited FROM tasks
+         WHERE finished_at IS NULL AND NOT blocked AND queue = $1 AND priority = $2 AND run_at <= $3
+           AND state || '' = 'pending' AND crashes >= 2
+           AND kind NOT IN (SELECT r.kind FROM json_to_recordset(CAST($4 AS json)) AS r(kind TEXT))
+         ORDER BY run_at, id LIMIT $5 FOR UPDATE SKIP LOCKED",
+        sqlite:
+        "SELECT id, kind, priority, rate_key, put_off_from IS NOT NULL AS waited FROM tasks
+         WHERE finished_at IS NULL AND NOT blocked AND queue = $1 AND priority = $2 AND run_at <= $3
+           AND state || '' = 'pending' AND crashes >= 2
+           AND kind NOT IN (SELECT value ->> '$.kind' FROM json_each($4))
+         ORDER BY run_at, id LIMIT $5",
+    }
     CLAIM_ADMITTED = parts {
         "UPDATE tasks SET state = 'running', attempt = attempt + 1, worker = $2, started_at = $3, put_off_from = NULL
          WHERE id IN " (any "$1") " AND state || '' = 'pending' AND NOT blocked
@@ -87,6 +102,14 @@ crate::statements! {
          FROM " (rows "$1" as r (id BIGINT, run_at TIMESTAMPTZ))
         " WHERE tasks.id = r.id AND tasks.state || '' = 'pending'"
     }
+}
+
+/// Which tasks a claim is for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Lane {
+    Ordinary,
+    /// Those that were in the hands of two workers when they died.
+    Suspects,
 }
 
 /// What a claim under limits came to.
@@ -193,6 +216,7 @@ impl Tasks {
         &self,
         worker: &WorkerId,
         queue: Queue,
+        lane: Lane,
         limit: usize,
     ) -> Result<Admitted, DbError> {
         let concerned: Vec<Stored> =
@@ -201,7 +225,7 @@ impl Tasks {
             return Ok(Admitted { unlimited: true, ..Admitted::default() });
         }
         let mut tx = self.begin_pinned().await?;
-        let admitted = tx.claim_admitted(worker, queue, limit).await?;
+        let admitted = tx.claim_admitted(worker, queue, lane, limit).await?;
         crash_point!("claim.before_commit");
         tx.commit().await?;
         if !admitted.rows.is_empty() {
@@ -216,6 +240,7 @@ impl TaskTx {
         &mut self,
         worker: &WorkerId,
         queue: Queue,
+        lane: Lane,
         limit: usize,
     ) -> Result<Admitted, DbError> {
         let now = self.clock.now();
@@ -235,7 +260,7 @@ impl TaskTx {
 
         let (mut let_in, mut put_off) = (Vec::new(), Vec::new());
         for priority in Priority::ALL {
-            self.admit(queue, priority, allowed, &mut door, &mut let_in, &mut put_off).await?;
+            self.admit((queue, lane, priority), allowed, &mut door, &mut let_in, &mut put_off).await?;
         }
         let mut rows: Vec<ClaimedRow> =
             CLAIM_ADMITTED.bind(let_in).bind(worker.as_str()).bind(now).all(&mut self.session).await?;
@@ -283,8 +308,7 @@ impl TaskTx {
     /// Looks at the due tasks of one priority until enough are let in or there are no more.
     async fn admit(
         &mut self,
-        queue: Queue,
-        priority: Priority,
+        (queue, lane, priority): (Queue, Lane, Priority),
         allowed: usize,
         door: &mut Doorman,
         let_in: &mut Vec<i64>,
@@ -299,7 +323,11 @@ impl TaskTx {
             let shut: Vec<KindLine<'_>> = shut.iter().map(|kind| KindLine { kind }).collect();
             // Those looked at before are still due: they are claimed or put off only at the end.
             let room = i64::try_from(allowed + seen.len()).unwrap_or(i64::MAX);
-            let query = FIND_DUE
+            let find = match lane {
+                Lane::Ordinary => &FIND_DUE,
+                Lane::Suspects => &FIND_SUSPECTS,
+            };
+            let query = find
                 .bind(queue.name())
                 .bind(priority.level())
                 .bind(door.now)

@@ -10,6 +10,7 @@
 
 use chrono::{DateTime, Utc};
 
+use super::admit::Lane;
 use super::{TaskId, Tasks, WorkerId};
 use crate::crash_point;
 use crate::db::DbError;
@@ -56,10 +57,9 @@ crate::statements! {
          WHERE id = ANY(ARRAY(SELECT id FROM tasks
                       WHERE finished_at IS NULL AND crashes >= 2 AND queue = $1 AND run_at <= $3
                         AND state || '' = 'pending'
-                        AND NOT EXISTS (SELECT 1 FROM limits WHERE limits.paused
-                                        AND limits.scope IN ('queue:' || tasks.queue, 'kind:' || tasks.kind))
                       ORDER BY run_at, id LIMIT 1 FOR UPDATE SKIP LOCKED))
            AND EXISTS (SELECT 1 FROM workers WHERE workers.id = $2)
+           AND NOT EXISTS (SELECT 1 FROM limits WHERE limits.queue IN ($1, '*'))
          RETURNING id, kind, version, priority, payload, attempt, refunds, crashes, max_attempts,
                    correlation_id, trace_context, created_at, run_at",
         sqlite:
@@ -67,10 +67,9 @@ crate::statements! {
          WHERE id IN (SELECT id FROM tasks
                       WHERE finished_at IS NULL AND crashes >= 2 AND queue = $1 AND run_at <= $3
                         AND state || '' = 'pending'
-                        AND NOT EXISTS (SELECT 1 FROM limits WHERE limits.paused
-                                        AND limits.scope IN ('queue:' || tasks.queue, 'kind:' || tasks.kind))
                       ORDER BY run_at, id LIMIT 1)
            AND EXISTS (SELECT 1 FROM workers WHERE workers.id = $2)
+           AND NOT EXISTS (SELECT 1 FROM limits WHERE limits.queue IN ($1, '*'))
          RETURNING id, kind, version, priority, payload, attempt, refunds, crashes, max_attempts,
                    correlation_id, trace_context, created_at, run_at",
     }
@@ -143,7 +142,7 @@ impl Tasks {
         if !rows.is_empty() {
             return Ok(rows);
         }
-        self.claim_admitted(worker, queue, limit).await.map(|admitted| admitted.rows)
+        self.claim_admitted(worker, queue, Lane::Ordinary, limit).await.map(|admitted| admitted.rows)
     }
 
     /// Claims up to `limit` due tasks, of a queue that no limit concerns.
@@ -183,7 +182,10 @@ impl Tasks {
         queue: Queue,
     ) -> Result<Option<ClaimedRow>, DbError> {
         let query = CLAIM_SUSPECT.bind(queue.name()).bind(worker.as_str()).bind(self.clock.now());
-        let row = query.optional(&mut self.db.write_one().await?).await?;
+        let mut row: Option<ClaimedRow> = query.optional(&mut self.db.write_one().await?).await?;
+        if row.is_none() {
+            row = self.claim_admitted(worker, queue, Lane::Suspects, 1).await?.rows.pop();
+        }
         if row.is_some() {
             crash_point!("claim_suspect.after_commit");
         }

@@ -26,7 +26,7 @@ use crate::crash_point;
 use crate::db::{Db, DbError, Session, Stmt};
 use crate::ring::{Bell, Ring};
 
-pub(crate) use admit::Admitted;
+pub(crate) use admit::{Admitted, Lane};
 pub use claim::ClaimedRow;
 pub use control::{Acted, CONTROL_BATCH, Change, Outcome, Unfinished};
 pub use enqueue::Enqueued;

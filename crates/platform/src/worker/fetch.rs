@@ -15,7 +15,7 @@ use crate::db::DbError;
 use crate::job::Queue;
 use crate::metrics::Metrics;
 use crate::ring::{Heard, Listener};
-use crate::task::{Admitted, ClaimedRow, Finish, Tasks, WorkerId};
+use crate::task::{Admitted, ClaimedRow, Finish, Lane, Tasks, WorkerId};
 
 /// The most tasks of one claim, and of the channel between fetching and running.
 pub(super) const MAX_WINDOW: usize = 1_000;
@@ -149,7 +149,8 @@ impl Fetcher {
             }
         }
         // What waits in this process has a place: no more of them than can run.
-        let admitted = self.tasks.claim_admitted(worker, self.queue, room.min(self.concurrency)).await?;
+        let admitted =
+            self.tasks.claim_admitted(worker, self.queue, Lane::Ordinary, room.min(self.concurrency)).await?;
         self.limits.concerned = !admitted.unlimited;
         let wait = self.wait_for(&admitted, room.min(self.concurrency));
         Ok((admitted.rows, wait))
