@@ -40,6 +40,11 @@ impl SmallDisk {
         Ok(Self { folder: tempfile::tempdir()?, guard: None })
     }
 
+    /// Whether it is a file system of its own.
+    pub(crate) fn is_own(&self) -> bool {
+        self.guard.is_some()
+    }
+
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }

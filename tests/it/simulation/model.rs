@@ -368,7 +368,7 @@ impl Model {
 
     /// Whether a lease ends that was read earlier: not if it was renewed since.
     pub(super) fn end_lease(&mut self, seen: &LeaseRow) -> bool {
-        let same = self.leases.get(&seen.id) == Some(&(seen.lease_until, seen.beat));
+        let same = self.leases.get(&seen.id).is_some_and(|(_, beat)| *beat == seen.beat);
         same && self.leases.remove(&seen.id).is_some()
     }
 

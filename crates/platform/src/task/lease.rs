@@ -31,8 +31,10 @@ crate::statements! {
     RESIGN = same { "DELETE FROM workers WHERE id = $1" }
     EXPIRE = same { "DELETE FROM workers WHERE lease_until < $1" }
     LEASES = same { "SELECT id, lease_until, beat, lease_ms FROM workers LIMIT 10000" }
+    /// Says that a lease is missed. This is written so that it is known that something can be written.
+    GIVE_NOTICE = same { "UPDATE workers SET lease_until = $3 WHERE id = $1 AND beat = $2" }
     /// Ends a lease that was not renewed since it was looked at.
-    END_LEASE = same { "DELETE FROM workers WHERE id = $1 AND lease_until = $2 AND beat = $3" }
+    END_LEASE = same { "DELETE FROM workers WHERE id = $1 AND beat = $2" }
     EXPIRE_ALL = same { "DELETE FROM workers" }
     LIST_WORKERS = same {
         "SELECT id, host, pid, queues, started_at, lease_until FROM workers ORDER BY started_at LIMIT 1000"
@@ -97,7 +99,7 @@ pub struct WorkerRow {
     pub lease_until: DateTime<Utc>,
 }
 
-/// A lease at the moment it was read. It changes with every renewal.
+/// A lease at the moment it was read. `beat` changes with every renewal.
 #[derive(Clone, Debug, Eq, PartialEq, sqlx::FromRow)]
 pub struct LeaseRow {
     pub id: String,
@@ -188,9 +190,15 @@ impl Tasks {
         LEASES.query().all(&mut self.db.read().await?).await
     }
 
+    /// Gives notice of a lease's end, unless it was renewed since it was read.
+    pub async fn give_notice(&self, lease: &LeaseRow) -> Result<bool, DbError> {
+        let query = GIVE_NOTICE.bind(&lease.id).bind(lease.beat).bind(self.clock.now());
+        Ok(query.execute(&mut self.db.write_one().await?).await? == 1)
+    }
+
     /// Ends a lease, unless it was renewed since it was read.
     pub async fn end_lease(&self, lease: &LeaseRow) -> Result<bool, DbError> {
-        let query = END_LEASE.bind(&lease.id).bind(lease.lease_until).bind(lease.beat);
+        let query = END_LEASE.bind(&lease.id).bind(lease.beat);
         let ended = query.execute(&mut self.db.write_one().await?).await? == 1;
         if ended {
             crash_point!("expire.after_commit");

@@ -25,8 +25,18 @@ pub struct LeaseWatch {
     lease: Duration,
     looked_at: Instant,
     sweep_at: Instant,
-    /// Each lease as it was last seen, and since when it has been like that.
-    seen: HashMap<String, (LeaseRow, Instant)>,
+    /// By worker.
+    seen: HashMap<String, Seen>,
+}
+
+/// A lease as it was last seen.
+#[derive(Debug)]
+struct Seen {
+    beat: i64,
+    /// Since when it has been like that.
+    since: Instant,
+    /// When notice was given.
+    noticed: Option<Instant>,
 }
 
 impl LeaseWatch {
@@ -48,9 +58,13 @@ impl LeaseWatch {
             self.seen.clear();
         }
         self.looked_at = now;
-        for lease in self.silent(leases, now) {
-            if self.tasks.end_lease(&lease).await? {
-                self.sweep_at = now;
+        match self.end_silent(leases, now).await {
+            Ok(true) => self.sweep_at = now,
+            Ok(false) => {}
+            Err(error) => {
+                // While nothing can be written, nobody can renew anything either.
+                self.seen.clear();
+                return Err(error);
             }
         }
         if now >= self.sweep_at {
@@ -61,22 +75,31 @@ impl LeaseWatch {
         Ok(())
     }
 
-    /// The leases that have not been renewed for as long as they run.
-    fn silent(&mut self, leases: Vec<LeaseRow>, now: Instant) -> Vec<LeaseRow> {
+    /// Ends the leases that have not been renewed for as long as they run. Halfway there notice is given: a write
+    /// that proves that their holders could have written, too, and still can.
+    async fn end_silent(&mut self, leases: Vec<LeaseRow>, now: Instant) -> Result<bool, DbError> {
         let mut before = std::mem::take(&mut self.seen);
-        let mut silent = Vec::new();
+        let mut ended = false;
         for lease in leases {
-            let since = match before.remove(&lease.id) {
-                Some((same, since)) if same == lease => since,
-                _ => now,
+            let mut seen = match before.remove(&lease.id) {
+                Some(seen) if seen.beat == lease.beat => seen,
+                _ => Seen { beat: lease.beat, since: now, noticed: None },
             };
             let length = lease.lease_ms.and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis);
-            if now.duration_since(since) >= length.unwrap_or(self.lease) {
-                silent.push(lease.clone());
+            let length = length.unwrap_or(self.lease);
+            let silent = now.duration_since(seen.since);
+            match seen.noticed {
+                None if silent >= length / 2 => {
+                    seen.noticed = self.tasks.give_notice(&lease).await?.then_some(now);
+                }
+                Some(noticed) if silent >= length && now.duration_since(noticed) >= length / 2 => {
+                    ended |= self.tasks.end_lease(&lease).await?;
+                }
+                _ => {}
             }
-            self.seen.insert(lease.id.clone(), (lease, since));
+            self.seen.insert(lease.id, seen);
         }
-        silent
+        Ok(ended)
     }
 
     fn report(&self, taken: TakenOver) {

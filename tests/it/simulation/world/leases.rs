@@ -49,6 +49,9 @@ impl World<'_> {
             if !self.random.random_bool(odds) {
                 continue;
             }
+            if self.random.random_bool(0.2) {
+                self.tasks.give_notice(&lease).await.map_err(failed)?;
+            }
             let ended = self.tasks.end_lease(&lease).await.map_err(failed)?;
             self.story.push(format!("the lease of {} is ended -> {ended}", lease.id));
             same("ended lease", ended, self.model.end_lease(&lease))?;
