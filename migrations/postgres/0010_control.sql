@@ -17,7 +17,9 @@ CREATE INDEX tasks_blocked ON tasks (queue, id) WHERE blocked AND finished_at IS
 -- The lines. A dead letter stays in its line until a person has decided.
 CREATE INDEX tasks_line ON tasks (ordering_key, id)
     WHERE ordering_key IS NOT NULL AND (finished_at IS NULL OR died_at IS NOT NULL);
-CREATE INDEX tasks_put_off ON tasks (kind, id) WHERE put_off_from IS NOT NULL AND finished_at IS NULL;
+-- Who waits for a turn of its kind's and key's rate, the last turn at the end.
+CREATE INDEX tasks_put_off ON tasks (kind, (COALESCE(rate_key, '')), run_at)
+    WHERE put_off_from IS NOT NULL AND finished_at IS NULL;
 CREATE INDEX tasks_cancelling ON tasks (id) WHERE cancel_requested_at IS NOT NULL AND finished_at IS NULL;
 
 -- What a running task says of how far it is: the last word of its latest attempt that spoke.
@@ -65,8 +67,6 @@ CREATE TABLE rates (
     scope TEXT        NOT NULL,
     key   TEXT        NOT NULL,
     tat   TIMESTAMPTZ NOT NULL,
-    -- The last turn given to a task that came while there was no token.
-    tail  TIMESTAMPTZ NOT NULL,
     PRIMARY KEY (scope, key)
 );
 

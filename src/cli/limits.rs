@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::{Value, json};
-use trunkline_platform::job::Queue;
+use trunkline_platform::job::{AnyJob, Queue};
 use trunkline_platform::task::{Limit, LimitRow, QueueDepth, Rate, Scope, Tasks};
 
 use super::audit::ActorArgs;
@@ -230,12 +230,17 @@ impl Set {
 
 impl Clear {
     async fn run(self, tasks: &Tasks) -> Result<()> {
-        known(&self.scope)?;
-        let actor = self.actor.actor()?;
-        tasks.set_limit(&self.scope, &actor, "limit.clear", |_| Limit::default()).await?;
-        // What the job declares holds again.
-        tasks.declare_limits(&trunkline_jobs::registry()?).await?;
         let scope = self.scope.to_string();
+        // What has a limit can be cleared, also when no job of this release has its name any more.
+        if !tasks.limits().await?.iter().any(|row| row.scope == scope) {
+            known(&self.scope)?;
+        }
+        let jobs = trunkline_jobs::registry()?;
+        let declared = match &self.scope {
+            Scope::Kind(name) => jobs.get(name).map(AnyJob::limit).unwrap_or_default(),
+            Scope::Queue(_) => Limit::default(),
+        };
+        tasks.clear_limit(&self.scope, declared, &self.actor.actor()?).await?;
         let left = tasks.limits().await?.into_iter().find(|row| row.scope == scope);
         if self.json {
             return output::print(&output::json(&json!({ "scope": scope, "limit": left }))?);

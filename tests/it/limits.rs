@@ -4,14 +4,31 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use trunkline_platform::audit::Actor;
-use trunkline_platform::job::{Job, Priority};
+use trunkline_platform::job::{Context, Done, Failure, Job, Priority, Queue, Registry};
 use trunkline_platform::task::{
-    ClaimedRow, Finish, Limit, NewTask, Rate, Scope, TaskState, Tasks, Verdict, WorkerId,
+    ClaimedRow, Finish, Limit, NewTask, Rate, Scope, TaskState, Tasks, Unfinished, Verdict, WorkerId,
 };
 use trunkline_platform::worker::{WorkerConfig, Workers};
 
 use crate::harness::{Act, Acts, Env, Play, both_engines, registry, until};
+
+/// Declares limits of its own.
+#[derive(Serialize, Deserialize, JsonSchema)]
+struct Narrow {}
+
+impl Job for Narrow {
+    type Services = Acts;
+    const NAME: &'static str = "test.narrow";
+    const QUEUE: Queue = Play::QUEUE;
+    const MAX_RUNNING: Option<u32> = Some(2);
+
+    async fn run(&self, _: &Context<Acts>) -> Result<Done, Failure> {
+        Ok(Done::new())
+    }
+}
 
 fn actor() -> Actor {
     Actor { name: "operator:ana".to_owned(), reason: Some("the far end is slow".to_owned()) }
@@ -197,6 +214,96 @@ both_engines! {
         assert_eq!(claim(&tasks, &me).await.len(), 5);
         limit(&tasks, &kind(), Limit::default()).await;
         assert_eq!(claim(&tasks, &me).await.len(), 14, "and nobody whose own time has not come");
+    }
+
+    async fn a_line_that_was_cancelled_leaves_no_gap_for_those_who_come_later(env: Env) {
+        let tasks = env.tasks();
+        let me = worker(&tasks, "wk_a").await;
+        limit(&tasks, &kind(), Limit { rate: Some(Rate::per_second(1).burst(1)), ..Limit::default() }).await;
+        enqueue(&tasks, 50).await;
+        assert_eq!(claim(&tasks, &me).await.len(), 1);
+        let all = Unfinished { state: Some(TaskState::Pending), ..Unfinished::default() };
+        let waiting = tasks.unfinished(&all, 100).await.unwrap();
+        tasks.cancel(&waiting, &actor()).await.unwrap();
+        enqueue(&tasks, 1).await;
+        assert!(claim(&tasks, &me).await.is_empty());
+        env.clock.advance(TimeDelta::seconds(1));
+        assert_eq!(claim(&tasks, &me).await.len(), 1);
+    }
+
+    async fn a_worker_without_a_lease_uses_up_no_rate(env: Env) {
+        let tasks = env.tasks();
+        limit(&tasks, &kind(), Limit { rate: Some(Rate::per(1, Duration::from_secs(3_600))), ..Limit::default() }).await;
+        enqueue(&tasks, 2).await;
+        assert!(claim(&tasks, &WorkerId::new("wk_gone")).await.is_empty());
+        let me = worker(&tasks, "wk_a").await;
+        assert_eq!(claim(&tasks, &me).await.len(), 1);
+    }
+
+    async fn a_clock_that_runs_ahead_uses_up_no_more_than_a_burst(env: Env) {
+        let (tasks, me) = (env.tasks(), worker(&env.tasks(), "wk_a").await);
+        limit(&tasks, &kind(), Limit { rate: Some(Rate::per_second(1).burst(2)), ..Limit::default() }).await;
+        enqueue(&tasks, 2).await;
+        env.clock.advance(TimeDelta::hours(1));
+        assert_eq!(claim(&tasks, &me).await.len(), 2);
+        env.clock.advance(TimeDelta::hours(-1));
+        enqueue(&tasks, 2).await;
+        assert!(claim(&tasks, &me).await.is_empty(), "what was taken counts");
+        env.clock.advance(TimeDelta::seconds(2));
+        assert_eq!(claim(&tasks, &me).await.len(), 2, "and not nothing for an hour");
+    }
+
+    async fn what_a_job_declares_holds_until_a_person_says_otherwise(env: Env) {
+        let (tasks, me) = (env.tasks(), worker(&env.tasks(), "wk_a").await);
+        let jobs = Registry::new().register::<Narrow>().unwrap();
+        let narrow = Scope::Kind(Narrow::NAME.to_owned());
+        let batch: Vec<_> = (0..6).map(|_| NewTask::of(&Narrow {}).unwrap()).collect();
+        tasks.enqueue(&batch).await.unwrap();
+        assert_eq!(tasks.claim_due(&me, Narrow::QUEUE, 1).await.unwrap().len(), 1);
+        tasks.declare_limits(&jobs).await.unwrap();
+        assert_eq!(claim(&tasks, &me).await.len(), 1, "who ran before it was declared counts");
+
+        limit(&tasks, &narrow, Limit::default()).await;
+        tasks.declare_limits(&jobs).await.unwrap();
+        assert_eq!(tasks.claim_due(&me, Narrow::QUEUE, 2).await.unwrap().len(), 2, "no limit was meant");
+        assert_eq!(tasks.limits().await.unwrap()[0].set_by, "operator:ana");
+
+        let declared = jobs.get(Narrow::NAME).unwrap().limit();
+        tasks.clear_limit(&narrow, declared, &actor()).await.unwrap();
+        assert!(claim(&tasks, &me).await.is_empty(), "and all four that run count at once");
+        let row = &tasks.limits().await.unwrap()[0];
+        assert_eq!((row.max_running, row.running, row.is_declared()), (Some(2), 4, true));
+    }
+
+    /// Without it the twelve would take two minutes, and the test waits for one.
+    async fn a_small_burst_does_not_slow_a_rate_down_to_the_poll(env: Env) {
+        let (tasks, acts) = (env.live_tasks(), Acts::new());
+        limit(&tasks, &kind(), Limit { rate: Some(Rate::per_second(10).burst(1)), ..Limit::default() }).await;
+        let config = WorkerConfig { poll_interval: Duration::from_secs(10), ..WorkerConfig::default() };
+        let workers = Workers::start(tasks.clone(), registry(), Arc::clone(&acts), &[Play::QUEUE], config, env.metrics.clone());
+        let workers = workers.await.unwrap();
+        enqueue(&tasks, 12).await;
+        until("all are done", async || acts.runs().len() == 12).await;
+        workers.stop().await;
+    }
+
+    async fn under_a_limit_a_process_claims_only_what_it_can_run(env: Env) {
+        let (tasks, acts) = (env.live_tasks(), Acts::new());
+        limit(&tasks, &queue(), Limit { max_running: Some(50), ..Limit::default() }).await;
+        let config = WorkerConfig { default_concurrency: 2, ..WorkerConfig::default() };
+        let workers = Workers::start(tasks.clone(), registry(), Arc::clone(&acts), &[Play::QUEUE], config, env.metrics.clone());
+        let workers = workers.await.unwrap();
+        let batch: Vec<_> =
+            (0..30).map(|_| NewTask::of(&Play { act: Act::WaitForGate, key: None }).unwrap()).collect();
+        tasks.enqueue(&batch).await.unwrap();
+        for ended in 0..30usize {
+            until("it runs what it can", async || acts.runs().len() == 30.min(ended + 2)).await;
+            let running = tasks.queue_depths().await.unwrap().iter().map(|depth| depth.running).sum::<i64>();
+            // The verdict of one that has just ended may not be written yet.
+            assert!(running <= 3, "{running} are claimed");
+            acts.gate.add_permits(1);
+        }
+        workers.stop().await;
     }
 
     async fn somebody_urgent_goes_before_all_who_wait_for_a_rate(env: Env) {

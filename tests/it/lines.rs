@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use trunkline_platform::audit::Actor;
+use trunkline_platform::db::{Stmt, Text};
 use trunkline_platform::job::Job;
 use trunkline_platform::task::{NewTask, Outcome, TaskId, TaskState, Tasks};
-use trunkline_platform::worker::{WorkerConfig, Workers};
+use trunkline_platform::worker::{LeaseWatch, WorkerConfig, Workers};
 
 use crate::harness::{Act, Acts, Env, Play, both_engines, registry, until};
 
@@ -95,6 +96,22 @@ both_engines! {
         let repeated = NewTask { ordering_key: Some("a".to_owned()), ..keyed };
         enqueue(&tasks, &[repeated, in_line("a", Act::Succeed)]).await;
         assert_eq!(kit.drain().await.unwrap(), 2, "the second of the batch is the first of its line");
+    }
+
+    async fn a_line_that_an_older_release_left_standing_is_moved_on(env: Env) {
+        let (tasks, acts) = (env.tasks(), Acts::new());
+        let ids = enqueue(&tasks, &[in_line("a", Act::Succeed), in_line("a", Act::Succeed)]).await;
+        static END_AS_OF_OLD: Stmt = Stmt {
+            name: "END_AS_OF_OLD",
+            text: Text::Same("UPDATE tasks SET state = 'done', finished_at = $2 WHERE id = $1"),
+        };
+        let mut session = env.db.write_one().await.unwrap();
+        END_AS_OF_OLD.bind(ids[0].0).bind(env.clock.now()).execute(&mut session).await.unwrap();
+        drop(session);
+        assert_eq!(env.kit(&acts).drain().await.unwrap(), 0);
+        LeaseWatch::new(tasks.clone(), env.metrics.clone(), TimeDelta::seconds(30)).look().await.unwrap();
+        env.kit(&acts).drain().await.unwrap();
+        assert_eq!(ran(&acts), [ids[1]]);
     }
 
     /// Many workers, many lines, tasks enqueued from several sides while they run.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::{Context, Done, Failure, Job, Priority, Queue, Retry, payload};
-use crate::task::{NewTask, Rate};
+use crate::task::{Limit, NewTask, Rate};
 
 /// The jobs of an application. Filled once at start; a mistake in it stops the start.
 pub struct Registry<S> {
@@ -110,6 +110,11 @@ impl<S: Send + Sync + 'static> Registry<S> {
 }
 
 impl<S> AnyJob<S> {
+    /// The limits the job declares.
+    pub fn limit(&self) -> Limit {
+        Limit { paused: false, max_running: self.max_running, rate: self.rate }
+    }
+
     /// The JSON schema of the payload this release writes.
     pub fn schema(&self) -> schemars::Schema {
         (self.schema)()

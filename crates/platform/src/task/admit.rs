@@ -49,16 +49,36 @@ crate::statements! {
         " WHERE r.task_id > 0
          ON CONFLICT (scope, task_id) DO UPDATE SET attempt = excluded.attempt"
     }
+    /// For each scope and key: its tat, and the last turn that somebody waits for.
     READ_RATES = parts {
-        "SELECT rates.scope, rates.key, rates.tat, rates.tail
-         FROM " (rows "$1" as r (scope TEXT, key TEXT))
-        " JOIN rates ON rates.scope = r.scope AND rates.key = r.key"
+        "SELECT r.scope, r.key, rates.tat,
+                (SELECT MAX(t.run_at) FROM tasks AS t
+                 WHERE t.kind = r.kind AND COALESCE(t.rate_key, '') = r.key
+                   AND t.put_off_from IS NOT NULL AND t.finished_at IS NULL) AS tail
+         FROM " (rows "$1" as r (scope TEXT, kind TEXT, key TEXT))
+        " LEFT JOIN rates ON rates.scope = r.scope AND rates.key = r.key"
+    }
+    /// When the next task of a queue is due. One look into the index per priority.
+    NEXT_DUE = same {
+        "SELECT MIN(next.run_at) AS run_at FROM (
+            SELECT MIN(run_at) AS run_at FROM tasks
+            WHERE finished_at IS NULL AND NOT blocked AND queue = $1 AND priority = 0 AND run_at > $2
+            UNION ALL
+            SELECT MIN(run_at) AS run_at FROM tasks
+            WHERE finished_at IS NULL AND NOT blocked AND queue = $1 AND priority = 1 AND run_at > $2
+            UNION ALL
+            SELECT MIN(run_at) AS run_at FROM tasks
+            WHERE finished_at IS NULL AND NOT blocked AND queue = $1 AND priority = 2 AND run_at > $2
+            UNION ALL
+            SELECT MIN(run_at) AS run_at FROM tasks
+            WHERE finished_at IS NULL AND NOT blocked AND queue = $1 AND priority = 3 AND run_at > $2
+         ) AS next"
     }
     SAVE_RATES = parts {
-        "INSERT INTO rates (scope, key, tat, tail) SELECT r.scope, r.key, r.tat, r.tail
-         FROM " (rows "$1" as r (scope TEXT, key TEXT, tat TIMESTAMPTZ, tail TIMESTAMPTZ))
+        "INSERT INTO rates (scope, key, tat) SELECT r.scope, r.key, r.tat
+         FROM " (rows "$1" as r (scope TEXT, key TEXT, tat TIMESTAMPTZ))
         " WHERE r.scope <> '' ORDER BY r.scope, r.key
-         ON CONFLICT (scope, key) DO UPDATE SET tat = excluded.tat, tail = excluded.tail"
+         ON CONFLICT (scope, key) DO UPDATE SET tat = excluded.tat"
     }
     /// Differs by necessity: PostgreSQL passes over rows that another worker is claiming at this moment.
     FIND_DUE = split {
@@ -120,7 +140,7 @@ pub(crate) struct Admitted {
     pub(crate) unlimited: bool,
     /// Due tasks wait for one that runs to end.
     pub(crate) full: bool,
-    /// When the queue's rate lets the next one in.
+    /// When the next one may be let in: its turn comes, or the queue's rate has a token.
     pub(crate) again_at: Option<DateTime<Utc>>,
 }
 
@@ -144,13 +164,19 @@ struct SlotCount {
 struct RateRow {
     scope: String,
     key: String,
-    tat: DateTime<Utc>,
-    tail: DateTime<Utc>,
+    tat: Option<DateTime<Utc>>,
+    tail: Option<DateTime<Utc>>,
+}
+
+#[derive(sqlx::FromRow)]
+struct NextDue {
+    run_at: Option<DateTime<Utc>>,
 }
 
 #[derive(Serialize)]
 struct RateKey<'k> {
     scope: &'k str,
+    kind: Option<&'k str>,
     key: &'k str,
 }
 
@@ -159,7 +185,6 @@ struct RateLine<'k> {
     scope: &'k str,
     key: &'k str,
     tat: String,
-    tail: String,
 }
 
 #[derive(Serialize)]
@@ -185,9 +210,10 @@ struct RateState {
     rate: Rate,
     tat: DateTime<Utc>,
     taken: u32,
-    /// The last turn given to a task that came while there was nothing to be had: later ones line up behind it.
+    /// What was stored is not believed: it is written anew, or time would never catch up with it.
+    mended: bool,
+    /// The last turn that somebody waits for: who comes while there is nothing to be had lines up behind it.
     tail: DateTime<Utc>,
-    lined_up: u32,
     /// Turns given to those who need not line up.
     ahead: u32,
 }
@@ -199,6 +225,8 @@ struct Doorman {
     limits: BTreeMap<String, Limit>,
     running: BTreeMap<String, u32>,
     rates: BTreeMap<(String, String), RateState>,
+    /// Kinds that are full or paused and of which tasks are due.
+    shut: BTreeSet<String>,
 }
 
 /// What the doorman says of one task.
@@ -225,7 +253,10 @@ impl Tasks {
             return Ok(Admitted { unlimited: true, ..Admitted::default() });
         }
         let mut tx = self.begin_pinned().await?;
-        let admitted = tx.claim_admitted(worker, queue, lane, limit).await?;
+        // Without a lease nothing is claimed, and then nothing of a rate is used up either.
+        let Some(admitted) = tx.claim_admitted(worker, queue, lane, limit).await? else {
+            return Ok(Admitted::default());
+        };
         crash_point!("claim.before_commit");
         tx.commit().await?;
         if !admitted.rows.is_empty() {
@@ -242,35 +273,45 @@ impl TaskTx {
         queue: Queue,
         lane: Lane,
         limit: usize,
-    ) -> Result<Admitted, DbError> {
+    ) -> Result<Option<Admitted>, DbError> {
         let now = self.clock.now();
         let stored: Vec<Stored> = LOCK_LIMITS.bind(queue.name()).all(&mut self.session).await?;
         let mut door = Doorman::new(queue, &stored, now);
         if door.queue().paused {
-            return Ok(Admitted::default());
+            return Ok(Some(Admitted::default()));
         }
         self.count_running(&mut door).await?;
         let queue_rate = door.queue().rate.map(|_| (door.queue_scope.clone(), String::new()));
         self.read_rates(&mut door, queue_rate.into_iter().collect()).await?;
         let allowed = limit.min(door.allowed());
         if allowed == 0 {
+            self.save(&door, &[]).await?;
             let (full, again_at) = (door.is_full(), door.queue_again_at());
-            return Ok(Admitted { full, again_at, ..Admitted::default() });
+            return Ok(Some(Admitted { full, again_at, ..Admitted::default() }));
         }
 
         let (mut let_in, mut put_off) = (Vec::new(), Vec::new());
         for priority in Priority::ALL {
             self.admit((queue, lane, priority), allowed, &mut door, &mut let_in, &mut put_off).await?;
         }
+        let wanted = let_in.len();
         let mut rows: Vec<ClaimedRow> =
             CLAIM_ADMITTED.bind(let_in).bind(worker.as_str()).bind(now).all(&mut self.session).await?;
+        if rows.len() != wanted {
+            return Ok(None);
+        }
         sort(&mut rows);
         door.count_in(rows.len());
         // Those put off may have stood before others.
-        let again_at = if rows.is_empty() && !put_off.is_empty() { Some(now) } else { door.queue_again_at() };
+        let mut again_at =
+            if rows.is_empty() && !put_off.is_empty() { Some(now) } else { door.queue_again_at() };
         self.put_off(put_off).await?;
         self.save(&door, &rows).await?;
-        Ok(Admitted { rows, unlimited: false, full: door.is_full(), again_at })
+        if again_at.is_none() && door.has_kind_rate() {
+            let next: NextDue = NEXT_DUE.bind(queue.name()).bind(now).one(&mut self.session).await?;
+            again_at = next.run_at;
+        }
+        Ok(Some(Admitted { rows, unlimited: false, full: door.is_full(), again_at }))
     }
 
     async fn count_running(&mut self, door: &mut Doorman) -> Result<(), DbError> {
@@ -293,14 +334,18 @@ impl TaskTx {
         if keys.is_empty() {
             return Ok(());
         }
-        let lines: Vec<RateKey<'_>> = keys.iter().map(|(scope, key)| RateKey { scope, key }).collect();
+        let lines: Vec<RateKey<'_>> = keys
+            .iter()
+            .map(|(scope, key)| RateKey { scope, kind: scope.strip_prefix("kind:"), key })
+            .collect();
         let rows: Vec<RateRow> = READ_RATES.bind(Rows::of(&lines)?).all(&mut self.session).await?;
-        let mut stored: BTreeMap<(String, String), (DateTime<Utc>, DateTime<Utc>)> =
-            rows.into_iter().map(|row| ((row.scope, row.key), (row.tat, row.tail))).collect();
-        for key in keys {
-            let Some(rate) = door.limits.get(&key.0).and_then(|limit| limit.rate) else { continue };
-            let (tat, tail) = stored.remove(&key).unwrap_or((door.now, door.now));
-            door.rates.insert(key, RateState { rate, tat, taken: 0, tail, lined_up: 0, ahead: 0 });
+        for row in rows {
+            let Some(rate) = door.limits.get(&row.scope).and_then(|limit| limit.rate) else { continue };
+            let stored = row.tat.unwrap_or(door.now);
+            let tat = rate.believed(stored, door.now);
+            let tail = row.tail.unwrap_or(door.now);
+            let state = RateState { rate, tat, taken: 0, mended: tat != stored, tail, ahead: 0 };
+            door.rates.insert((row.scope, row.key), state);
         }
         Ok(())
     }
@@ -319,8 +364,7 @@ impl TaskTx {
             if let_in.len() >= allowed {
                 return Ok(());
             }
-            let shut = door.shut_kinds();
-            let shut: Vec<KindLine<'_>> = shut.iter().map(|kind| KindLine { kind }).collect();
+            let shut: Vec<KindLine<'_>> = door.shut.iter().map(|kind| KindLine { kind }).collect();
             // Those looked at before are still due: they are claimed or put off only at the end.
             let room = i64::try_from(allowed + seen.len()).unwrap_or(i64::MAX);
             let find = match lane {
@@ -379,13 +423,8 @@ impl TaskTx {
         let rates: Vec<RateLine<'_>> = door
             .rates
             .iter()
-            .filter(|(_, state)| state.taken > 0 || state.lined_up > 0)
-            .map(|((scope, key), state)| RateLine {
-                scope,
-                key,
-                tat: sql_time(state.after(door.now)),
-                tail: sql_time(state.tail),
-            })
+            .filter(|(_, state)| state.taken > 0 || state.mended)
+            .map(|((scope, key), state)| RateLine { scope, key, tat: sql_time(state.after(door.now)) })
             .collect();
         if !rates.is_empty() {
             SAVE_RATES.bind(Rows::of(&rates)?).execute(&mut self.session).await?;
@@ -417,7 +456,6 @@ impl RateState {
             return next;
         }
         self.tail = next.max(self.tail + self.rate.spacing());
-        self.lined_up += 1;
         self.tail
     }
 }
@@ -430,6 +468,7 @@ impl Doorman {
             limits: stored.iter().map(|row| (row.scope.clone(), row.limit())).collect(),
             running: BTreeMap::new(),
             rates: BTreeMap::new(),
+            shut: BTreeSet::new(),
         }
     }
 
@@ -467,17 +506,14 @@ impl Doorman {
         *self.running.entry(self.queue_scope.clone()).or_default() += tasks;
     }
 
-    /// Whether a limit of tasks at a time is used up.
+    /// Whether due tasks wait for one that runs to end, as far as this claim saw.
     fn is_full(&self) -> bool {
-        self.limits.iter().any(|(scope, limit)| limit.max_running.is_some() && self.places(scope) == 0)
+        let full = |kind: &String| self.places(&Scope::Kind(kind.clone()).to_string()) == 0;
+        self.places(&self.queue_scope) == 0 || self.shut.iter().any(full)
     }
 
-    fn shut_kinds(&self) -> Vec<String> {
-        self.limits
-            .iter()
-            .filter(|(scope, limit)| limit.paused || self.places(scope) == 0)
-            .filter_map(|(scope, _)| scope.strip_prefix("kind:").map(str::to_owned))
-            .collect()
+    fn has_kind_rate(&self) -> bool {
+        self.limits.iter().any(|(scope, limit)| limit.rate.is_some() && *scope != self.queue_scope)
     }
 
     fn rate_of(&self, task: &Due) -> Option<(String, String)> {
@@ -490,6 +526,7 @@ impl Doorman {
         let scope = Scope::Kind(task.kind.clone()).to_string();
         let Some(limit) = self.limits.get(&scope).copied() else { return Answer::In };
         if limit.paused || self.places(&scope) == 0 {
+            self.shut.insert(task.kind.clone());
             return Answer::KindShut;
         }
         let now = self.now;

@@ -1,6 +1,7 @@
 //! Ending attempts, in fenced batches: one statement writes every verdict of a batch, compares the fencing
 //! token of each, and what it did not touch was no longer ours.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
 
 use chrono::{DateTime, Utc};
@@ -8,7 +9,7 @@ use serde::Serialize;
 
 use super::{NewTask, TaskId, TaskState, TaskTx, Tasks, WorkerId};
 use crate::crash_point;
-use crate::db::{DbError, Rows, sql_time};
+use crate::db::{DbError, Rows, sql_text, sql_time};
 use crate::job::Priority;
 use crate::ring::Bell;
 
@@ -18,7 +19,7 @@ crate::statements! {
     FINISH = parts {
         "UPDATE tasks SET
                 state = CASE WHEN tasks.cancel_requested_at IS NULL OR r.state = 'done' THEN r.state ELSE 'cancelled' END,
-                run_at = COALESCE(r.run_at, tasks.run_at),
+                run_at = COALESCE(r.run_at, tasks.run_at), put_off_from = NULL,
                 finished_at = CASE WHEN tasks.cancel_requested_at IS NULL THEN r.finished_at ELSE $2 END,
                 died_at = CASE WHEN tasks.cancel_requested_at IS NULL THEN r.died_at END,
                 refunds = tasks.refunds + r.refund, last_error = COALESCE(r.error, tasks.last_error)
@@ -174,8 +175,9 @@ impl TaskTx {
             crash_point!("finish.before_follow_ups");
         }
         let left: BTreeSet<&str> = left.iter().map(String::as_str).collect();
-        let joined = follow_ups.iter().filter_map(|task| task.ordering_key.as_deref());
-        self.lock_lines(&left.iter().copied().chain(joined).collect()).await?;
+        let joined: Vec<Cow<'_, str>> =
+            follow_ups.iter().filter_map(|task| task.ordering_key.as_deref().map(sql_text)).collect();
+        self.lock_lines(&left.iter().copied().chain(joined.iter().map(AsRef::as_ref)).collect()).await?;
         self.enqueue(&follow_ups).await?;
         self.move_up(&left).await?;
         let deaths = counted().filter(|finish| finish.verdict == Verdict::Dead);

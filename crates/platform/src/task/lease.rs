@@ -50,7 +50,7 @@ crate::statements! {
     /// repeated: another process may have been quicker.
     TAKE_OVER = parts {
         "UPDATE tasks SET
-             crashes = crashes + 1,
+             crashes = crashes + 1, put_off_from = NULL,
              state = CASE WHEN cancel_requested_at IS NOT NULL THEN 'cancelled'
                           WHEN crashes + 1 >= $3 OR attempt - refunds >= max_attempts THEN 'dead' ELSE 'pending' END,
              finished_at = CASE WHEN cancel_requested_at IS NOT NULL OR crashes + 1 >= $3 OR attempt - refunds >= max_attempts

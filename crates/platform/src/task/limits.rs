@@ -6,6 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use serde::Serialize;
 use serde_json::json;
 use thiserror::Error;
@@ -16,7 +17,11 @@ use crate::db::{DbError, Session};
 use crate::job::Registry;
 
 /// Tasks brought back in one transaction.
-const BATCH: i64 = 1_000;
+const BATCH: usize = 1_000;
+/// How often a batch that another transaction was in the way of is tried again.
+const COLLISIONS: u32 = 5;
+/// Rates are kept for this long after their last token, so that a clock that is ahead forgets none that is in use.
+const RESTED: TimeDelta = TimeDelta::days(1);
 /// Who set what a job declares.
 const JOB: &str = "job";
 /// Stands for every queue: a kind's tasks can be in any.
@@ -30,32 +35,23 @@ crate::statements! {
                  WHERE task_slots.scope = limits.scope) AS running
          FROM limits ORDER BY scope LIMIT 1000"
     }
-    /// Differs by necessity: SQLite has one writer and no row locks.
-    LOCK_LIMIT = split {
-        postgres:
+    FIND_LIMIT = same {
         "SELECT scope, paused, max_running, rate_count, rate_period_ms, rate_burst, set_by
-         FROM limits WHERE scope = $1 FOR UPDATE",
-        sqlite:
-        "SELECT scope, paused, max_running, rate_count, rate_period_ms, rate_burst, set_by
-         FROM limits WHERE scope = $1",
+         FROM limits WHERE scope = $1"
+    }
+    /// Differs by necessity: on PostgreSQL a claim that is on its way has looked for limits before this one is
+    /// written; when it has ended, it can be counted. SQLite has one writer.
+    AWAIT_CLAIMS = split {
+        postgres: "LOCK TABLE limits IN ACCESS EXCLUSIVE MODE",
+        sqlite: "SELECT 1",
     }
     SET_LIMIT = same {
         "INSERT INTO limits (scope, queue, paused, max_running, rate_count, rate_period_ms, rate_burst, set_by)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-         ON CONFLICT (scope) DO UPDATE SET paused = excluded.paused, max_running = excluded.max_running,
-            rate_count = excluded.rate_count, rate_period_ms = excluded.rate_period_ms,
-            rate_burst = excluded.rate_burst, set_by = excluded.set_by"
+         ON CONFLICT (scope) DO UPDATE SET queue = excluded.queue, paused = excluded.paused,
+            max_running = excluded.max_running, rate_count = excluded.rate_count,
+            rate_period_ms = excluded.rate_period_ms, rate_burst = excluded.rate_burst, set_by = excluded.set_by"
     }
-    /// What a job declares changes with its release, but never what a person has set.
-    DECLARE_LIMIT = same {
-        "INSERT INTO limits (scope, queue, paused, max_running, rate_count, rate_period_ms, rate_burst, set_by)
-         VALUES ($1, '*', FALSE, $2, $3, $4, $5, 'job')
-         ON CONFLICT (scope) DO UPDATE SET max_running = excluded.max_running, rate_count = excluded.rate_count,
-            rate_period_ms = excluded.rate_period_ms, rate_burst = excluded.rate_burst
-         WHERE limits.set_by = 'job'"
-    }
-    /// What a job no longer declares.
-    WITHDRAW_LIMIT = same { "DELETE FROM limits WHERE scope = $1 AND set_by = 'job'" }
     CLEAR_LIMIT = same { "DELETE FROM limits WHERE scope = $1" }
     CLEAR_SLOTS = same { "DELETE FROM task_slots WHERE scope = $1" }
     CLEAR_RATES = same { "DELETE FROM rates WHERE scope = $1" }
@@ -67,15 +63,19 @@ crate::statements! {
            AND (CAST($2 AS TEXT) IS NULL OR queue = $2) AND (CAST($3 AS TEXT) IS NULL OR kind = $3)
          ON CONFLICT (scope, task_id) DO UPDATE SET attempt = excluded.attempt"
     }
-    /// Tasks that a kind's rate put off, as if it had not.
-    BRING_BACK = same {
-        "UPDATE tasks SET run_at = put_off_from, put_off_from = NULL
-         WHERE id IN (SELECT id FROM tasks
-                      WHERE put_off_from IS NOT NULL AND finished_at IS NULL AND kind = $1 AND state || '' = 'pending'
-                      ORDER BY id LIMIT $2)"
+    FIND_PUT_OFF = same {
+        "SELECT id FROM tasks WHERE put_off_from IS NOT NULL AND finished_at IS NULL AND kind = $1 LIMIT 1000000"
     }
-    /// A rate that has rested long enough to be full is as good as none.
-    TRIM_RATES = same { "DELETE FROM rates WHERE tat < $1 AND tail < $1" }
+    /// Tasks that a kind's rate put off, as if it had not.
+    BRING_BACK = parts {
+        "UPDATE tasks SET run_at = put_off_from, put_off_from = NULL
+         WHERE id IN " (any "$1") " AND put_off_from IS NOT NULL AND state || '' = 'pending'"
+    }
+    /// A rate that has rested is as good as none.
+    TRIM_RATES = same {
+        "DELETE FROM rates WHERE (scope, key) IN
+            (SELECT scope, key FROM rates WHERE tat < $1 ORDER BY tat LIMIT 10000)"
+    }
 }
 
 /// What a limit is for. Written `queue:media`, `kind:media.download`.
@@ -123,6 +123,11 @@ pub(super) struct Stored {
     rate_period_ms: Option<i64>,
     rate_burst: Option<i64>,
     set_by: String,
+}
+
+#[derive(sqlx::FromRow)]
+struct PutOff {
+    id: i64,
 }
 
 #[derive(sqlx::FromRow)]
@@ -196,8 +201,8 @@ impl Tasks {
         Ok(rows.into_iter().map(|row| LimitRow::of(&row.stored, row.running)).collect())
     }
 
-    /// Changes the limit of a scope. `change` is handed what stands and answers what shall stand; no limit at all
-    /// removes the row. Every process obeys from its next claim on.
+    /// Changes the limit of a scope. `change` is handed what stands and answers what shall stand. Every process obeys
+    /// from its next claim on. That a kind shall have no limit is remembered, so that no release declares one again.
     pub async fn set_limit(
         &self,
         scope: &Scope,
@@ -205,73 +210,107 @@ impl Tasks {
         action: &'static str,
         change: impl FnOnce(Limit) -> Limit + Send,
     ) -> Result<Limit, DbError> {
-        let (mut tx, name) = (self.begin().await?, scope.to_string());
-        let session = tx.session();
-        let stored: Option<Stored> = LOCK_LIMIT.bind(&name).optional(session).await?;
-        let before = stored.as_ref().map(Stored::limit).unwrap_or_default();
-        let after = change(before);
-        if after.is_none() {
-            CLEAR_LIMIT.bind(&name).execute(session).await?;
-        } else {
-            set(session, scope, after, &actor.name).await?;
-        }
-        if after.max_running.is_none() {
-            CLEAR_SLOTS.bind(&name).execute(session).await?;
-        } else if before.max_running.is_none() {
-            let (queue, kind) = match scope {
-                Scope::Queue(name) => (Some(name.as_str()), None),
-                Scope::Kind(name) => (None, Some(name.as_str())),
-            };
-            COUNT_IN.bind(&name).bind(queue).bind(kind).execute(session).await?;
-        }
-        if after.rate != before.rate {
-            CLEAR_RATES.bind(&name).execute(session).await?;
-        }
-        let act = Act { action, subject: name, before: Some(before.told()), after: Some(after.told()) };
-        audit::record(session, self.clock.now(), actor, &[act]).await?;
+        self.change_limit(scope, actor, action, |before| {
+            let after = change(before);
+            let keep = !after.is_none() || matches!(scope, Scope::Kind(_));
+            (after, keep.then(|| actor.name.clone()))
+        })
+        .await
+    }
+
+    /// Goes back to what the job declares, or to no limit.
+    pub async fn clear_limit(&self, scope: &Scope, declared: Limit, actor: &Actor) -> Result<Limit, DbError> {
+        let set_by = (!declared.is_none()).then(|| JOB.to_owned());
+        self.change_limit(scope, actor, "limit.clear", |_| (declared, set_by)).await
+    }
+
+    /// `change` answers what shall stand, and in whose name; without one the row goes.
+    async fn change_limit(
+        &self,
+        scope: &Scope,
+        actor: &Actor,
+        action: &'static str,
+        change: impl FnOnce(Limit) -> (Limit, Option<String>) + Send,
+    ) -> Result<Limit, DbError> {
+        let mut tx = self.begin().await?;
+        AWAIT_CLAIMS.query().execute(tx.session()).await?;
+        let before = find(tx.session(), scope).await?.as_ref().map(Stored::limit).unwrap_or_default();
+        let (after, set_by) = change(before);
+        apply(tx.session(), scope, before, after, set_by.as_deref()).await?;
+        let act = Act {
+            action,
+            subject: scope.to_string(),
+            before: Some(before.told()),
+            after: Some(after.told()),
+        };
+        audit::record(tx.session(), self.clock.now(), actor, &[act]).await?;
         tx.commit().await?;
-        if let Scope::Kind(kind) = scope
-            && after.rate != before.rate
-        {
-            self.bring_back(kind).await?;
-        }
+        self.bring_back(scope, before, after).await;
         Ok(after)
     }
 
-    /// Lets tasks that an earlier rate put off come back at once: what holds now decides anew. Cut off half-way, the
-    /// rest comes at the turns it was given.
-    async fn bring_back(&self, kind: &str) -> Result<(), DbError> {
-        loop {
-            let query = BRING_BACK.bind(kind).bind(BATCH);
-            if query.execute(&mut self.db.write_one().await?).await? < BATCH as u64 {
-                return Ok(());
+    /// Writes down what the jobs declare, where no person has set something else. What a release no longer declares
+    /// stays until it is cleared: other processes may run a release that does.
+    pub async fn declare_limits<S: Send + Sync + 'static>(&self, jobs: &Registry<S>) -> Result<(), DbError> {
+        for job in jobs.jobs() {
+            let (scope, declared) = (Scope::Kind(job.name.to_owned()), job.limit());
+            if declared.is_none() || !self.differs(&scope, declared).await? {
+                continue;
+            }
+            let mut tx = self.begin().await?;
+            AWAIT_CLAIMS.query().execute(tx.session()).await?;
+            let stored = find(tx.session(), &scope).await?;
+            if stored.as_ref().is_some_and(|stored| stored.set_by != JOB) {
+                continue;
+            }
+            let before = stored.as_ref().map(Stored::limit).unwrap_or_default();
+            apply(tx.session(), &scope, before, declared, Some(JOB)).await?;
+            tx.commit().await?;
+            self.bring_back(&scope, before, declared).await;
+        }
+        Ok(())
+    }
+
+    async fn differs(&self, scope: &Scope, declared: Limit) -> Result<bool, DbError> {
+        let stored = find(&mut self.db.read().await?, scope).await?;
+        Ok(stored.is_none_or(|stored| stored.set_by == JOB && stored.limit() != declared))
+    }
+
+    /// Lets tasks that an earlier rate put off come back at once: what holds now decides anew. Those it does not
+    /// reach come at the turns they were given.
+    async fn bring_back(&self, scope: &Scope, before: Limit, after: Limit) {
+        let Scope::Kind(kind) = scope else { return };
+        if before.rate.is_none() || before.rate == after.rate {
+            return;
+        }
+        if let Err(error) = self.bring_back_all(kind).await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                scope = %scope,
+                "the limit is set; tasks that the old rate put off come at the turns they were given"
+            );
+        }
+    }
+
+    async fn bring_back_all(&self, kind: &str) -> Result<(), DbError> {
+        let ids: Vec<PutOff> = FIND_PUT_OFF.bind(kind).all(&mut self.db.read().await?).await?;
+        for batch in ids.chunks(BATCH) {
+            let ids: Vec<i64> = batch.iter().map(|task| task.id).collect();
+            let mut patience = COLLISIONS;
+            while let Err(error) = BRING_BACK.bind(ids.clone()).execute(&mut self.db.write_one().await?).await
+            {
+                if patience == 0 || !error.is_passing() {
+                    return Err(error);
+                }
+                patience -= 1;
             }
         }
+        Ok(())
     }
 
-    /// Writes down what the jobs declare, where no person has set something else.
-    pub async fn declare_limits<S: Send + Sync + 'static>(&self, jobs: &Registry<S>) -> Result<(), DbError> {
-        let mut tx = self.begin().await?;
-        for job in jobs.jobs() {
-            let scope = Scope::Kind(job.name.to_owned()).to_string();
-            let query = if job.max_running.is_none() && job.rate.is_none() {
-                WITHDRAW_LIMIT.bind(&scope)
-            } else {
-                DECLARE_LIMIT
-                    .bind(&scope)
-                    .bind(job.max_running)
-                    .bind(job.rate.map(Rate::count))
-                    .bind(job.rate.map(period_ms))
-                    .bind(job.rate.map(Rate::saved_up))
-            };
-            query.execute(tx.session()).await?;
-        }
-        tx.commit().await
-    }
-
-    /// Forgets rates that have rested. Bounded by what was busy since the last time.
+    /// Forgets rates that have rested.
     pub(crate) async fn trim_rates(&self) -> Result<u64, DbError> {
-        TRIM_RATES.bind(self.clock.now()).execute(&mut self.db.write_one().await?).await
+        TRIM_RATES.bind(self.clock.now() - RESTED).execute(&mut self.db.write_one().await?).await
     }
 }
 
@@ -299,15 +338,47 @@ fn period_ms(rate: Rate) -> i64 {
     i64::try_from(rate.period().as_millis()).unwrap_or(i64::MAX)
 }
 
-async fn set(session: &mut Session, scope: &Scope, limit: Limit, by: &str) -> Result<(), DbError> {
-    let query = SET_LIMIT
-        .bind(scope.to_string())
-        .bind(scope.queue())
-        .bind(limit.paused)
-        .bind(limit.max_running)
-        .bind(limit.rate.map(Rate::count))
-        .bind(limit.rate.map(period_ms))
-        .bind(limit.rate.map(Rate::saved_up))
-        .bind(by);
-    query.execute(session).await.map(drop)
+async fn find(session: &mut Session, scope: &Scope) -> Result<Option<Stored>, DbError> {
+    FIND_LIMIT.bind(scope.to_string()).optional(session).await
+}
+
+/// Writes what shall stand, and what follows from the change: those who run already have a place, and a new rate
+/// begins with a full burst.
+async fn apply(
+    session: &mut Session,
+    scope: &Scope,
+    before: Limit,
+    after: Limit,
+    set_by: Option<&str>,
+) -> Result<(), DbError> {
+    let name = scope.to_string();
+    if let Some(set_by) = set_by {
+        // A row without effect concerns no queue.
+        let queue = if after.is_none() { "" } else { scope.queue() };
+        let query = SET_LIMIT
+            .bind(&name)
+            .bind(queue)
+            .bind(after.paused)
+            .bind(after.max_running)
+            .bind(after.rate.map(Rate::count))
+            .bind(after.rate.map(period_ms))
+            .bind(after.rate.map(Rate::saved_up))
+            .bind(set_by);
+        query.execute(session).await?;
+    } else {
+        CLEAR_LIMIT.bind(&name).execute(session).await?;
+    }
+    if after.max_running.is_none() {
+        CLEAR_SLOTS.bind(&name).execute(session).await?;
+    } else if before.max_running.is_none() {
+        let (queue, kind) = match scope {
+            Scope::Queue(name) => (Some(name.as_str()), None),
+            Scope::Kind(name) => (None, Some(name.as_str())),
+        };
+        COUNT_IN.bind(&name).bind(queue).bind(kind).execute(session).await?;
+    }
+    if after.rate != before.rate {
+        CLEAR_RATES.bind(&name).execute(session).await?;
+    }
+    Ok(())
 }

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::{TaskId, TaskTx};
+use super::{TaskId, TaskTx, Tasks};
 use crate::db::{DbError, Rows};
 use crate::job::Priority;
 use crate::ring::Bell;
@@ -27,13 +27,22 @@ crate::statements! {
                FROM json_to_recordset(CAST($1 AS json)) AS r(key TEXT) ORDER BY 1) AS lines",
         sqlite: "SELECT json_array_length($1) AS lines",
     }
-    /// Lets the first of each line run.
+    /// Lines that stand still because nobody moved their first up: an older release that ends a task knows no lines.
+    FIND_STUCK = same {
+        "SELECT DISTINCT t.ordering_key AS key FROM tasks AS t
+         WHERE t.blocked AND t.finished_at IS NULL
+           AND NOT EXISTS (SELECT 1 FROM tasks AS p WHERE p.ordering_key = t.ordering_key AND p.id < t.id
+                             AND (p.finished_at IS NULL OR p.died_at IS NOT NULL))
+         LIMIT 1000"
+    }
+    /// Lets the first of each line run. One look into the index per line, however long it is.
     MOVE_UP = parts {
         "UPDATE tasks SET blocked = FALSE
-         WHERE blocked AND id IN (SELECT MIN(t.id) FROM tasks AS t
-                      WHERE t.ordering_key IN (SELECT r.key FROM " (rows "$1" as r (key TEXT)) ")
-                        AND (t.finished_at IS NULL OR t.died_at IS NOT NULL)
-                      GROUP BY t.ordering_key)
+         WHERE blocked AND id IN (
+             SELECT (SELECT t.id FROM tasks AS t
+                     WHERE t.ordering_key = r.key AND (t.finished_at IS NULL OR t.died_at IS NOT NULL)
+                     ORDER BY t.id LIMIT 1)
+             FROM " (rows "$1" as r (key TEXT)) ")
          RETURNING id, queue, priority, run_at"
     }
 }
@@ -41,6 +50,11 @@ crate::statements! {
 #[derive(Serialize)]
 struct Key<'k> {
     key: &'k str,
+}
+
+#[derive(sqlx::FromRow)]
+struct Stuck {
+    key: String,
 }
 
 #[derive(sqlx::FromRow)]
@@ -55,6 +69,19 @@ struct First {
 struct Locked {
     #[sqlx(rename = "lines")]
     _lines: i64,
+}
+
+impl Tasks {
+    /// Moves up the first of every line that stands still without a reason.
+    pub(crate) async fn heal_lines(&self) -> Result<(), DbError> {
+        let stuck: Vec<Stuck> = FIND_STUCK.query().all(&mut self.db.read().await?).await?;
+        if stuck.is_empty() {
+            return Ok(());
+        }
+        let mut tx = self.begin().await?;
+        tx.free_lines(&stuck.iter().map(|line| line.key.as_str()).collect()).await?;
+        tx.commit().await
+    }
 }
 
 impl TaskTx {

@@ -1,5 +1,5 @@
 //! Rates: so many per period, and so many at once after a rest (GCRA). One time is all the state there is: the
-//! *tat* (theoretical arrival time), when the next token would be due if none were saved up. It never lies further
+//! *tat* (theoretical arrival time), when the next token would be due if none were saved up. It lies no further
 //! ahead than the burst, and one that is past means a full burst.
 
 use std::fmt;
@@ -67,6 +67,12 @@ impl Rate {
     /// The time between two when none are saved up.
     pub fn spacing(self) -> TimeDelta {
         self.worth(1)
+    }
+
+    /// A stored tat as this clock may believe it: one that lies further ahead than a burst was written by a clock that
+    /// runs ahead of ours, and would hold everybody up until then.
+    pub fn believed(self, tat: DateTime<Utc>, now: DateTime<Utc>) -> DateTime<Utc> {
+        tat.min(now + self.worth(u64::from(self.burst)))
     }
 
     /// Tokens to be had now.

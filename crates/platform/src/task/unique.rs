@@ -32,7 +32,7 @@ crate::statements! {
          RETURNING id, queue, priority, run_at"
     }
     PUSH_TIME = same {
-        "UPDATE tasks SET run_at = $2 WHERE id = $1 AND state = 'pending'
+        "UPDATE tasks SET run_at = $2, put_off_from = NULL WHERE id = $1 AND state = 'pending'
          RETURNING id, queue, priority, run_at"
     }
 }

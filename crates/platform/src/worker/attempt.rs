@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::FutureExt;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tracing::Instrument;
 
 use crate::chain;
@@ -33,6 +33,8 @@ pub(crate) struct Claimed {
     pub(super) wire: Wire,
     pub(super) claimed_at: DateTime<Utc>,
     finishes: Option<mpsc::Sender<Finish>>,
+    /// Its place among the jobs that run here at a time, under a limit.
+    place: Option<OwnedSemaphorePermit>,
 }
 
 impl Claimed {
@@ -43,7 +45,13 @@ impl Claimed {
         claimed_at: DateTime<Utc>,
         finishes: mpsc::Sender<Finish>,
     ) -> Self {
-        Self { row, worker, wire, claimed_at, finishes: Some(finishes) }
+        Self { row, worker, wire, claimed_at, finishes: Some(finishes), place: None }
+    }
+
+    pub(super) fn in_place(self, place: OwnedSemaphorePermit) -> Self {
+        let mut claimed = self;
+        claimed.place = Some(place);
+        claimed
     }
 
     /// Runs the job and sends its verdict to the collector, waiting for room there. Cut off while it waits, the

@@ -1,9 +1,10 @@
 //! Claims tasks for one queue into a bounded channel: what the ring names, and at least once a second
 //! whatever is due in the table.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -47,10 +48,18 @@ pub(super) struct Fetcher {
 }
 
 /// Whether limits concern the queue, as far as this loop knows.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Limits {
     concerned: bool,
     full_wait: Duration,
+    /// One for each job this pool runs at a time; taken only under limits.
+    places: Arc<Semaphore>,
+}
+
+impl Limits {
+    pub(super) fn unknown(concurrency: usize) -> Self {
+        Self { concerned: false, full_wait: Duration::ZERO, places: Arc::new(Semaphore::new(concurrency)) }
+    }
 }
 
 /// How many tasks may be claimed and not begun: few when jobs are slow, many when they are fast.
@@ -89,6 +98,9 @@ impl Fetcher {
 
     /// Waits until there is room for at least one task; `None` when the workers are gone.
     async fn room(&self, window: &mut Window) -> Option<usize> {
+        if self.limits.concerned {
+            return self.free_places().await.map(|free| free.min(CLAIM_BATCH));
+        }
         let waiting = MAX_WINDOW - self.claimed.capacity();
         if waiting < window.size {
             return Some(window.room(waiting));
@@ -106,6 +118,23 @@ impl Fetcher {
             }
         }
         Some(window.room(MAX_WINDOW - self.claimed.capacity()))
+    }
+
+    /// Under a limit a task is claimed only for a place in which it can run at once: whoever is claimed counts as
+    /// running in every process.
+    async fn free_places(&self) -> Option<usize> {
+        loop {
+            if self.claimed.is_closed() {
+                return None;
+            }
+            tokio::select! {
+                place = self.limits.places.acquire() => {
+                    drop(place.ok()?);
+                    return Some(self.limits.places.available_permits().max(1));
+                }
+                () = sleep(self.poll_interval) => self.pulse.beat(self.tasks.clock().now()),
+            }
+        }
     }
 
     async fn fetch(&mut self, room: usize, next_poll: &mut Instant) -> Result<(), DbError> {
@@ -148,28 +177,30 @@ impl Fetcher {
                 return Ok((rows, wait));
             }
         }
-        // What waits in this process has a place: no more of them than can run.
-        let admitted =
-            self.tasks.claim_admitted(worker, self.queue, Lane::Ordinary, room.min(self.concurrency)).await?;
+        let free = room.min(self.limits.places.available_permits());
+        let admitted = self.tasks.claim_admitted(worker, self.queue, Lane::Ordinary, free).await?;
         self.limits.concerned = !admitted.unlimited;
-        let wait = self.wait_for(&admitted, room.min(self.concurrency));
+        let wait = self.wait_for(&admitted, free);
         Ok((admitted.rows, wait))
     }
 
     fn wait_for(&mut self, admitted: &Admitted, room: usize) -> Duration {
         if !admitted.rows.is_empty() {
             self.limits.full_wait = FIRST_FULL_WAIT;
+            if admitted.rows.len() >= room {
+                return Duration::ZERO;
+            }
         }
+        let mut wait = self.poll_interval;
         if let Some(time) = admitted.again_at {
-            let wait = (time - self.tasks.clock().now()).to_std().unwrap_or_default();
-            return wait.min(self.poll_interval);
+            wait = wait.min((time - self.tasks.clock().now()).to_std().unwrap_or_default());
         }
         if admitted.full {
-            let wait = self.limits.full_wait.max(FIRST_FULL_WAIT);
-            self.limits.full_wait = (wait * 2).min(LAST_FULL_WAIT);
-            return wait.min(self.poll_interval);
+            let full_wait = self.limits.full_wait.max(FIRST_FULL_WAIT);
+            self.limits.full_wait = (full_wait * 2).min(LAST_FULL_WAIT);
+            wait = wait.min(full_wait);
         }
-        if admitted.rows.len() >= room { Duration::ZERO } else { self.poll_interval }
+        wait
     }
 
     /// Claims and hands over; says when to look at the table again.
@@ -183,7 +214,11 @@ impl Fetcher {
             .into_iter()
             .map(|row| {
                 let wire = self.hands.take(&row);
-                Claimed::new(row, worker.clone(), wire, now, self.finishes.clone())
+                let claimed = Claimed::new(row, worker.clone(), wire, now, self.finishes.clone());
+                match Arc::clone(&self.limits.places).try_acquire_owned() {
+                    Ok(place) if self.limits.concerned => claimed.in_place(place),
+                    _ => claimed,
+                }
             })
             .collect();
         claiming.clear();

@@ -98,7 +98,7 @@ impl<S: Send + Sync + 'static> Pool<S> {
             finishes: self.finishes.clone(),
             metrics: self.metrics.clone(),
             pulse: self.pulse.clone(),
-            limits: Limits::default(),
+            limits: Limits::unknown(self.concurrency),
         };
         // When the fetcher dies its channel closes and the worker ends after it; when the worker dies the
         // handle ends the fetcher.

@@ -69,6 +69,7 @@ impl LeaseWatch {
         }
         if now >= self.sweep_at {
             self.report(self.tasks.take_over().await?);
+            self.tasks.heal_lines().await?;
             self.tasks.trim_rates().await?;
             self.sweep_at = now + SWEEP_EVERY;
         }
