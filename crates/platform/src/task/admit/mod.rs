@@ -5,17 +5,20 @@
 //! does not stand in the way; one whose kind is full or paused is passed over. Tokens of a rate are taken for a
 //! whole claim at once.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod door;
+
+use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::claim::{ClaimedRow, sort};
-use super::limits::{Limit, Scope, Stored};
-use super::{Rate, TaskId, TaskTx, Tasks, WorkerId};
+use super::limits::{Scope, Stored};
+use super::{TaskId, TaskTx, Tasks, WorkerId};
 use crate::crash_point;
 use crate::db::{DbError, Rows, sql_time};
 use crate::job::{Priority, Queue};
+use door::{Answer, Doorman, Due, RateState};
 
 /// Looks at who is due, per priority: each look but the first leaves out the kinds that were found full.
 const LOOKS: usize = 16;
@@ -145,16 +148,6 @@ pub(crate) struct Admitted {
 }
 
 #[derive(sqlx::FromRow)]
-struct Due {
-    id: TaskId,
-    kind: String,
-    priority: i32,
-    rate_key: Option<String>,
-    /// It was put off before.
-    waited: bool,
-}
-
-#[derive(sqlx::FromRow)]
 struct SlotCount {
     scope: String,
     count: i64,
@@ -203,39 +196,6 @@ struct PutOffLine {
 #[derive(Serialize)]
 struct KindLine<'k> {
     kind: &'k str,
-}
-
-/// The rate of a scope and key, and what this claim takes of it.
-struct RateState {
-    rate: Rate,
-    tat: DateTime<Utc>,
-    taken: u32,
-    /// What was stored is not believed: it is written anew, or time would never catch up with it.
-    mended: bool,
-    /// The last turn that somebody waits for: who comes while there is nothing to be had lines up behind it.
-    tail: DateTime<Utc>,
-    /// Turns given to those who need not line up.
-    ahead: u32,
-}
-
-/// The limits as this claim finds and uses them.
-struct Doorman {
-    now: DateTime<Utc>,
-    queue_scope: String,
-    limits: BTreeMap<String, Limit>,
-    running: BTreeMap<String, u32>,
-    rates: BTreeMap<(String, String), RateState>,
-    /// Kinds that are full or paused and of which tasks are due.
-    shut: BTreeSet<String>,
-}
-
-/// What the doorman says of one task.
-enum Answer {
-    In,
-    /// Its kind is full or paused.
-    KindShut,
-    /// Its kind's rate is used up until then.
-    Later(DateTime<Utc>),
 }
 
 impl Tasks {
@@ -430,116 +390,5 @@ impl TaskTx {
             SAVE_RATES.bind(Rows::of(&rates)?).execute(&mut self.session).await?;
         }
         Ok(())
-    }
-}
-
-impl RateState {
-    fn left(&self, now: DateTime<Utc>) -> u32 {
-        self.rate.available(self.tat, now).saturating_sub(self.taken)
-    }
-
-    fn after(&self, now: DateTime<Utc>) -> DateTime<Utc> {
-        self.rate.take(self.tat, self.taken, now)
-    }
-
-    /// When the next token is to be had.
-    fn next(&self, now: DateTime<Utc>) -> DateTime<Utc> {
-        self.rate.due(self.after(now), self.ahead + 1, now)
-    }
-
-    /// A turn for who comes while there is nothing to be had. The urgent, and those whose turn had come when somebody
-    /// urgent took it, wait for the next token; all others line up, so that each is put off about once.
-    fn turn(&mut self, jumps: bool, now: DateTime<Utc>) -> DateTime<Utc> {
-        let next = self.next(now);
-        if jumps {
-            self.ahead += 1;
-            return next;
-        }
-        self.tail = next.max(self.tail + self.rate.spacing());
-        self.tail
-    }
-}
-
-impl Doorman {
-    fn new(queue: Queue, stored: &[Stored], now: DateTime<Utc>) -> Self {
-        Self {
-            now,
-            queue_scope: Scope::Queue(queue.name().to_owned()).to_string(),
-            limits: stored.iter().map(|row| (row.scope.clone(), row.limit())).collect(),
-            running: BTreeMap::new(),
-            rates: BTreeMap::new(),
-            shut: BTreeSet::new(),
-        }
-    }
-
-    fn queue(&self) -> Limit {
-        self.limits.get(&self.queue_scope).copied().unwrap_or_default()
-    }
-
-    /// Places left in a scope.
-    fn places(&self, scope: &str) -> u32 {
-        let most = self.limits.get(scope).and_then(|limit| limit.max_running).unwrap_or(u32::MAX);
-        most.saturating_sub(self.running.get(scope).copied().unwrap_or(0))
-    }
-
-    fn queue_rate(&self) -> Option<&RateState> {
-        self.rates.get(&(self.queue_scope.clone(), String::new()))
-    }
-
-    /// How many the queue's own limits let in.
-    fn allowed(&self) -> usize {
-        let tokens = self.queue_rate().map_or(u32::MAX, |state| state.left(self.now));
-        usize::try_from(tokens.min(self.places(&self.queue_scope))).unwrap_or(usize::MAX)
-    }
-
-    /// When the queue's rate lets the next one in, if that is not now.
-    fn queue_again_at(&self) -> Option<DateTime<Utc>> {
-        self.queue_rate().filter(|state| state.left(self.now) == 0).map(|state| state.next(self.now))
-    }
-
-    /// Takes what the queue's own limits want for tasks that were claimed.
-    fn count_in(&mut self, tasks: usize) {
-        let tasks = u32::try_from(tasks).unwrap_or(u32::MAX);
-        if let Some(state) = self.rates.get_mut(&(self.queue_scope.clone(), String::new())) {
-            state.taken += tasks;
-        }
-        *self.running.entry(self.queue_scope.clone()).or_default() += tasks;
-    }
-
-    /// Whether due tasks wait for one that runs to end, as far as this claim saw.
-    fn is_full(&self) -> bool {
-        let full = |kind: &String| self.places(&Scope::Kind(kind.clone()).to_string()) == 0;
-        self.places(&self.queue_scope) == 0 || self.shut.iter().any(full)
-    }
-
-    fn has_kind_rate(&self) -> bool {
-        self.limits.iter().any(|(scope, limit)| limit.rate.is_some() && *scope != self.queue_scope)
-    }
-
-    fn rate_of(&self, task: &Due) -> Option<(String, String)> {
-        let scope = Scope::Kind(task.kind.clone()).to_string();
-        self.limits.get(&scope).and_then(|limit| limit.rate)?;
-        Some((scope, task.rate_key.clone().unwrap_or_default()))
-    }
-
-    fn ask(&mut self, task: &Due) -> Answer {
-        let scope = Scope::Kind(task.kind.clone()).to_string();
-        let Some(limit) = self.limits.get(&scope).copied() else { return Answer::In };
-        if limit.paused || self.places(&scope) == 0 {
-            self.shut.insert(task.kind.clone());
-            return Answer::KindShut;
-        }
-        let now = self.now;
-        if let Some(state) = self.rate_of(task).and_then(|key| self.rates.get_mut(&key)) {
-            if state.left(now) == 0 {
-                let jumps = task.waited || task.priority < i32::from(Priority::NORMAL.level());
-                return Answer::Later(state.turn(jumps, now));
-            }
-            state.taken += 1;
-        }
-        if limit.max_running.is_some() {
-            *self.running.entry(scope).or_default() += 1;
-        }
-        Answer::In
     }
 }
