@@ -92,7 +92,7 @@ struct Text {
     #[serde(default)]
     missed: Option<Spanned<Missed>>,
     #[serde(default)]
-    overlap: Overlap,
+    overlap: Option<Spanned<Overlap>>,
     jitter: Option<Spanned<String>>,
     #[serde(default = "yes")]
     enabled: bool,
@@ -265,6 +265,15 @@ fn read<S: Send + Sync + 'static>(
     });
     let task =
         task(source, &text.job, text.payload.as_ref(), registry).map_err(|problem| problems.push(problem));
+    let overlap = text.overlap.map_or_else(Overlap::default, |overlap| {
+        if *overlap.get_ref() == Overlap::CancelOld
+            && let Ok(task) = &task
+            && task.unique_key.is_some()
+        {
+            problems.push(source.problem(overlap.span(), keeps_key(task.kind)));
+        }
+        overlap.into_inner()
+    });
     match (when, jitter, task) {
         (Some(when), Some(jitter), Ok(task)) if problems.is_empty() => {
             let name_at = text.name.span();
@@ -274,7 +283,7 @@ fn read<S: Send + Sync + 'static>(
                 when,
                 job: task.kind,
                 missed,
-                overlap: text.overlap,
+                overlap,
                 jitter,
                 enabled: text.enabled,
                 task,
@@ -283,6 +292,11 @@ fn read<S: Send + Sync + 'static>(
         }
         _ => Err(problems),
     }
+}
+
+/// A task that was told to stop holds its key until it has stopped, and a key held for a period outlives its task.
+fn keeps_key(job: &str) -> String {
+    format!("{job} holds a unique key, so there can be no newer task while an old one stops; write \"skip\"")
 }
 
 fn cron_message(error: &WhenError) -> String {

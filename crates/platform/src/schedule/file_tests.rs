@@ -8,12 +8,18 @@ struct Report {
     days: u32,
     #[serde(default)]
     to: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
 }
 
 impl Job for Report {
     type Services = ();
     const NAME: &'static str = "report.send";
     const QUEUE: Queue = Queue::new("reports");
+
+    fn unique_key(&self) -> Option<String> {
+        self.key.clone()
+    }
 
     async fn run(&self, _: &Context<()>) -> Result<Done, Failure> {
         Ok(Done::new())
@@ -91,6 +97,15 @@ fn a_mistake_is_told_with_its_line_and_column() {
     assert!(refused("days = 7", "days = 7\ndasy = 8").ends_with(r#"has no field "dasy""#));
     assert!(refused("name = \"report\"", "name = \"a report\"").starts_with("0.toml:1:8: a name is made of"));
     assert!(refused("cron = ", "cron ").starts_with("0.toml:2:"));
+}
+
+#[test]
+fn to_cancel_what_holds_a_unique_key_is_refused_for_the_tick_would_be_lost() {
+    let keyed = "days = 7\nkey = \"all\"";
+    assert!(refused("days = 7", keyed).starts_with("0.toml:6:11: report.send holds a unique key"));
+    for other in ["skip", "allow"] {
+        assert!(load(&[&WHOLE.replace("days = 7", keyed).replace("cancel_old", other)]).is_ok());
+    }
 }
 
 #[test]
