@@ -75,6 +75,7 @@ pub async fn trigger(
 ) -> Result<(Outcome, Option<TaskId>), DbError> {
     let now = tasks.clock().now();
     let mut tx = tasks.begin().await?;
+    store::hold(tx.session(), schedule, now).await?;
     let mut task = task_of(schedule, now);
     task.cause.clone_from(&actor.name);
     let (outcome, id) = fire(&mut tx, schedule, task).await?;

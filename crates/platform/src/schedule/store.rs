@@ -34,6 +34,8 @@ crate::statements! {
     TAKE_TICK = same {
         "UPDATE schedules SET last_tick = $2 WHERE name = $1 AND last_tick < $2 AND paused_at IS NULL"
     }
+    /// Changes nothing, and holds off the ticks and triggers of other processes until the transaction ends.
+    HOLD_SCHEDULE = same { "UPDATE schedules SET last_tick = last_tick WHERE name = $1" }
     /// After the clock was far ahead: what lies between now and then is still to come.
     TURN_BACK = same { "UPDATE schedules SET last_tick = $2 WHERE name = $1 AND last_tick > $3" }
     /// A tick that made a task is never written over.
@@ -180,6 +182,16 @@ pub(super) async fn states(db: &Db) -> Result<Vec<ScheduleState>, DbError> {
 /// True: this transaction, and no other, has the tick.
 pub(super) async fn take(session: &mut Session, name: &str, tick: DateTime<Utc>) -> Result<bool, DbError> {
     Ok(TAKE_TICK.bind(name).bind(tick).execute(session).await? == 1)
+}
+
+/// Lets nobody else fire the schedule before this transaction ends, also if no scheduler has seen it yet.
+pub(super) async fn hold(
+    session: &mut Session,
+    schedule: &super::Schedule,
+    now: DateTime<Utc>,
+) -> Result<(), DbError> {
+    keep_new(session, schedule, now).await?;
+    HOLD_SCHEDULE.bind(schedule.name.as_str()).execute(session).await.map(drop)
 }
 
 pub(super) async fn turn_back(
