@@ -53,6 +53,16 @@ async fn every_task(env: &Env) -> Vec<TaskRow> {
     env.tasks().list(&TaskFilter { limit: 1_000, ..TaskFilter::default() }).await.unwrap()
 }
 
+trunkline_platform::statements! {
+    /// No second tick of this schedule can be told of.
+    BREAK_A = same { "CREATE UNIQUE INDEX only_one ON schedule_ticks (schedule) WHERE schedule = 'a'" }
+    MEND_A = same { "DROP INDEX only_one" }
+}
+
+async fn execute(env: &Env, stmt: &'static trunkline_platform::db::Stmt) {
+    stmt.query().execute(&mut env.db.write_one().await.unwrap()).await.unwrap();
+}
+
 fn ana() -> Actor {
     Actor { name: "operator:ana".to_owned(), reason: Some("to see".to_owned()) }
 }
@@ -227,6 +237,32 @@ both_engines! {
         assert_eq!(acts.len(), 2);
         assert_eq!((acts[0].actor.as_str(), acts[0].action.as_str()), ("operator:ana", "schedule.trigger"));
         assert!(history(&env).await.iter().all(|row| row.source == "manual"));
+    }
+
+    async fn triggers_at_once_keep_to_the_rule_about_overlap(env: Env) {
+        let (tasks, all, ana) = (env.tasks(), quarterly("overlap = 'skip'"), ana());
+        let play = all.get("play").unwrap();
+        let told = join_all((0..4).map(|_| operate::trigger(&tasks, play, &ana))).await;
+        let mut told: Vec<Outcome> = told.into_iter().map(|told| told.unwrap().0).collect();
+        told.sort_by_key(|outcome| outcome.as_str());
+        assert_eq!(told[..2], [Outcome::Fired, Outcome::SkippedOverlap]);
+        assert_eq!(every_task(&env).await.len(), 1);
+    }
+
+    async fn a_schedule_that_cannot_be_fired_holds_up_no_other(env: Env) {
+        let text = |name: &str| format!("name = '{name}'\ncron = '*/15 * * * *'\njob = 'test.play'\n\
+            overlap = 'allow'\npayload = {{ act = 'succeed' }}");
+        let all = schedules(&[&text("a"), &text("b")]);
+        let mut one = scheduler(&env, &all).await;
+        env.clock.advance(TimeDelta::minutes(15));
+        assert_eq!(one.round().await.unwrap(), 2);
+        execute(&env, &BREAK_A).await;
+        env.clock.advance(TimeDelta::minutes(15));
+        assert_eq!(one.round().await.unwrap(), 1);
+        assert_eq!(history(&env).await.last().unwrap().schedule, "b");
+        execute(&env, &MEND_A).await;
+        assert_eq!(one.round().await.unwrap(), 1, "it is tried again until it can be fired");
+        assert_eq!(every_task(&env).await.len(), 4);
     }
 
     async fn a_changed_or_newly_enabled_schedule_has_missed_nothing(env: Env) {

@@ -31,6 +31,8 @@ pub struct Scheduler {
     metrics: ScheduleMetrics,
     /// Of every schedule that is switched on: how far it was judged, as far as this process knows, and its next tick.
     known: BTreeMap<String, Known>,
+    /// Of every schedule that cannot be fired: why.
+    failing: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -58,12 +60,17 @@ impl Scheduler {
         let mut session = tasks.db().write().await?;
         store::keep(&mut session, &lines).await?;
         session.commit().await?;
-        let mut scheduler = Self { tasks, schedules, metrics, known: BTreeMap::new() };
+        let mut scheduler =
+            Self { tasks, schedules, metrics, known: BTreeMap::new(), failing: BTreeMap::new() };
         scheduler.learn().await?;
         Ok(scheduler)
     }
 
-    /// Fires whatever is due. Returns how many tasks were enqueued.
+    /// Fires whatever is due. Returns how many tasks were enqueued. A schedule that cannot be fired is told in the log
+    /// and tried again in the next round.
+    ///
+    /// # Errors
+    /// When the database is away.
     pub async fn round(&mut self) -> Result<usize, DbError> {
         let now = self.tasks.clock().now();
         if self.known.values().any(|known| known.judged > now + FAR_AHEAD) {
@@ -83,7 +90,15 @@ impl Scheduler {
             let Some(state) = states.get(&schedule.name) else { continue };
             if state.paused_at.is_none() {
                 let due = judge(&schedule.when, schedule.missed, state.last_tick, now);
-                fired += self.fire_all(schedule, due).await?;
+                match self.fire_all(schedule, due).await {
+                    Ok(count) => fired += count,
+                    Err(error @ DbError::Away { .. }) => return Err(error),
+                    Err(error) => {
+                        self.fails(schedule, &error);
+                        continue;
+                    }
+                }
+                self.failing.remove(&schedule.name);
             }
             self.known.insert(schedule.name.clone(), Known::new(schedule, now.max(state.last_tick)));
         }
@@ -98,25 +113,33 @@ impl Scheduler {
     /// Fires ticks until told to stop. While the database is away it tries again; what is missed meanwhile is
     /// judged as after any outage.
     pub async fn run(mut self, stop: CancellationToken) {
-        let mut away = false;
+        let mut away: Option<String> = None;
         loop {
-            match self.round().await {
-                Ok(_) => away = false,
-                Err(error) if !std::mem::replace(&mut away, true) => {
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        "schedules could not be fired; trying again"
-                    );
-                }
-                Err(_) => {}
+            let failed = self.round().await.err();
+            let why = failed.as_ref().map(ToString::to_string);
+            if let Some(error) = failed.filter(|_| why != away) {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "schedules could not be fired; trying again");
             }
+            away = why;
             let until = self.next_due().map(|next| next - self.tasks.clock().now());
             let until = until.and_then(|until| until.to_std().ok()).unwrap_or(LONGEST_SLEEP);
-            let sleep = if away { LONGEST_SLEEP } else { until.clamp(SHORTEST_SLEEP, LONGEST_SLEEP) };
+            let sleep =
+                if away.is_some() { LONGEST_SLEEP } else { until.clamp(SHORTEST_SLEEP, LONGEST_SLEEP) };
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(sleep) => {}
             }
+        }
+    }
+
+    /// Tells why a schedule cannot be fired: once, and again when it is for another reason.
+    fn fails(&mut self, schedule: &Schedule, error: &DbError) {
+        let why = error.to_string();
+        if self.failing.get(&schedule.name) != Some(&why) {
+            let error = error as &dyn std::error::Error;
+            tracing::warn!(schedule = schedule.name, error, "a schedule could not be fired; trying again");
+            self.failing.insert(schedule.name.clone(), why);
         }
     }
 
