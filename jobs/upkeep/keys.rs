@@ -1,7 +1,6 @@
 //! Remove unique keys whose period is over. They would be taken over by the next task of the key; those whose key
-//! never comes again are what piles up. The same goes for rates that have rested.
+//! never comes again are what piles up.
 
-use chrono::TimeDelta;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use trunkline_platform::db::DbError;
@@ -9,9 +8,6 @@ use trunkline_platform::job::{Context, Done, Failure, Job, Priority, Queue};
 
 use super::run::{self, Chore, Run};
 use crate::{Services, UPKEEP};
-
-/// Long enough for any rate to have saved up all it can.
-const RESTED: TimeDelta = TimeDelta::days(1);
 
 trunkline_platform::statements! {
     COUNT_KEYS = same { "SELECT COUNT(*) AS count FROM unique_periods WHERE until < $1" }
@@ -27,17 +23,6 @@ trunkline_platform::statements! {
         "DELETE FROM unique_periods WHERE (kind, unique_key) IN
              (SELECT kind, unique_key FROM unique_periods WHERE until < $1 ORDER BY until LIMIT $2)
          AND until < $1",
-    }
-    /// A rate that has rested is the same as one without a row. One that is being used is passed over, as above.
-    DELETE_RATES = split {
-        postgres:
-        "DELETE FROM rates WHERE (scope, key) IN
-             (SELECT scope, key FROM rates WHERE tat < $1 ORDER BY tat LIMIT $2 FOR UPDATE SKIP LOCKED)
-         AND tat < $1",
-        sqlite:
-        "DELETE FROM rates WHERE (scope, key) IN
-             (SELECT scope, key FROM rates WHERE tat < $1 ORDER BY tat LIMIT $2)
-         AND tat < $1",
     }
 }
 
@@ -76,9 +61,7 @@ impl Chore for RemoveKeys {
         }
         loop {
             let query = DELETE_KEYS.bind(now).bind(run.batch());
-            let mut removed = query.execute(&mut run.db().write_one().await?).await?;
-            let query = DELETE_RATES.bind(now - RESTED).bind(run.batch());
-            removed += query.execute(&mut run.db().write_one().await?).await?;
+            let removed = query.execute(&mut run.db().write_one().await?).await?;
             run.freed.rows += removed;
             if removed == 0 {
                 return Ok(());
