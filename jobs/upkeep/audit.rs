@@ -6,12 +6,13 @@ use trunkline_platform::db::DbError;
 use trunkline_platform::job::{Context, Done, Failure, Job, Priority, Queue};
 
 use super::retention::before;
-use super::run::{self, Bytes, Chore, Run};
+use super::run::{self, Chore, Run};
 use crate::{Services, UPKEEP};
 
 trunkline_platform::statements! {
     SIZE_AUDIT = same {
-        "SELECT CAST(OCTET_LENGTH(COALESCE(before, '')) + OCTET_LENGTH(COALESCE(after, '')) AS BIGINT) AS bytes
+        "SELECT COUNT(*) AS count, CAST(COALESCE(SUM(OCTET_LENGTH(COALESCE(before, ''))
+             + OCTET_LENGTH(COALESCE(after, ''))), 0) AS BIGINT) AS bytes
          FROM audit WHERE at < $1"
     }
     DELETE_AUDIT = same {
@@ -43,24 +44,7 @@ impl Job for RemoveAudit {
 impl Chore for RemoveAudit {
     async fn work(run: &mut Run<'_>) -> Result<(), DbError> {
         let Some(kept) = run.upkeep.retention.audit else { return Ok(()) };
-        let newest = before(run.now(), kept);
-        if run.dry_run {
-            let sizes: Vec<Bytes> = SIZE_AUDIT.bind(newest).all(&mut run.db().read().await?).await?;
-            run.removed(&sizes);
-            return Ok(());
-        }
-        loop {
-            let query = DELETE_AUDIT.bind(newest).bind(run.batch());
-            let removed: Vec<Bytes> = query.all(&mut run.db().write_one().await?).await?;
-            run.removed(&removed);
-            if removed.is_empty() {
-                return Ok(());
-            }
-            if run.is_over() {
-                run.freed.next = Some(0);
-                return Ok(());
-            }
-        }
+        run.clear(&SIZE_AUDIT, &DELETE_AUDIT, before(run.now(), kept)).await
     }
 
     fn rest(_: i64) -> Self {

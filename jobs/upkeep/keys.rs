@@ -10,7 +10,9 @@ use super::run::{self, Chore, Run};
 use crate::{Services, UPKEEP};
 
 trunkline_platform::statements! {
-    COUNT_KEYS = same { "SELECT COUNT(*) AS count FROM unique_periods WHERE until < $1" }
+    SIZE_KEYS = same {
+        "SELECT COUNT(*) AS count, CAST(0 AS BIGINT) AS bytes FROM unique_periods WHERE until < $1"
+    }
     /// Differs by necessity: PostgreSQL passes over keys that are being taken over at this moment, or two
     /// transactions could wait for each other; SQLite has one writer.
     DELETE_KEYS = split {
@@ -18,22 +20,17 @@ trunkline_platform::statements! {
         "DELETE FROM unique_periods WHERE (kind, unique_key) IN
              (SELECT kind, unique_key FROM unique_periods WHERE until < $1 ORDER BY until LIMIT $2
               FOR UPDATE SKIP LOCKED)
-         AND until < $1",
+         AND until < $1 RETURNING CAST(0 AS BIGINT) AS bytes",
         sqlite:
         "DELETE FROM unique_periods WHERE (kind, unique_key) IN
              (SELECT kind, unique_key FROM unique_periods WHERE until < $1 ORDER BY until LIMIT $2)
-         AND until < $1",
+         AND until < $1 RETURNING CAST(0 AS BIGINT) AS bytes",
     }
 }
 
 /// Removes unique keys whose period is over.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct RemoveKeys {}
-
-#[derive(sqlx::FromRow)]
-struct Count {
-    count: i64,
-}
 
 impl Job for RemoveKeys {
     type Services = Services;
@@ -53,24 +50,7 @@ impl Job for RemoveKeys {
 
 impl Chore for RemoveKeys {
     async fn work(run: &mut Run<'_>) -> Result<(), DbError> {
-        let now = run.now();
-        if run.dry_run {
-            let found: Count = COUNT_KEYS.bind(now).one(&mut run.db().read().await?).await?;
-            run.freed.rows = found.count.unsigned_abs();
-            return Ok(());
-        }
-        loop {
-            let query = DELETE_KEYS.bind(now).bind(run.batch());
-            let removed = query.execute(&mut run.db().write_one().await?).await?;
-            run.freed.rows += removed;
-            if removed == 0 {
-                return Ok(());
-            }
-            if run.is_over() {
-                run.freed.next = Some(0);
-                return Ok(());
-            }
-        }
+        run.clear(&SIZE_KEYS, &DELETE_KEYS, run.now()).await
     }
 
     fn rest(_: i64) -> Self {

@@ -30,7 +30,11 @@ trunkline_platform::statements! {
 
 /// Enqueues the download of files that wait and that no task is for.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub struct RequeueMedia {}
+pub struct RequeueMedia {
+    /// Where an earlier run left off.
+    #[serde(default)]
+    pub after: i64,
+}
 
 #[derive(sqlx::FromRow)]
 struct Row {
@@ -49,13 +53,13 @@ impl Job for RequeueMedia {
     }
 
     async fn run(&self, cx: &Context<Services>) -> Result<Done, Failure> {
-        run::as_job::<Self>(cx, 0).await
+        run::as_job::<Self>(cx, self.after).await
     }
 }
 
 impl Chore for RequeueMedia {
     async fn work(run: &mut Run<'_>) -> Result<(), DbError> {
-        let mut after = 0;
+        let mut after = run.after;
         while !run.is_over() {
             let query = FORGOTTEN.bind(after).bind(run.now() - A_WHILE).bind(run.batch());
             let rows: Vec<Row> = query.all(&mut run.db().read().await?).await?;
@@ -69,10 +73,11 @@ impl Chore for RequeueMedia {
                 run.upkeep.tasks.enqueue(&tasks).await?;
             }
         }
+        run.freed.next = Some(after);
         Ok(())
     }
 
-    fn rest(_: i64) -> Self {
-        Self {}
+    fn rest(next: i64) -> Self {
+        Self { after: next }
     }
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use trunkline_platform::audit::{self, Act, Actor};
-use trunkline_platform::db::{Db, DbError};
+use trunkline_platform::db::{Db, DbError, Stmt};
 use trunkline_platform::job::{Context, Done, Failure, Job};
 use trunkline_platform::task::TaskId;
 
@@ -123,11 +123,44 @@ impl<'u> Run<'u> {
         self.cancelled.is_cancelled() || (used_up && !self.dry_run)
     }
 
+    /// Deletes what is older than `than`, batch after batch, until the run is over; a dry run asks for its size instead.
+    /// `delete` takes the time and how many, and returns [`Bytes`]; `size` takes the time and returns a [`Size`].
+    pub(super) async fn clear(
+        &mut self,
+        size: &'static Stmt,
+        delete: &'static Stmt,
+        than: DateTime<Utc>,
+    ) -> Result<(), DbError> {
+        if self.dry_run {
+            let size: Size = size.bind(than).one(&mut self.db().read().await?).await?;
+            self.freed.rows += size.count.unsigned_abs();
+            self.freed.bytes += size.bytes.unsigned_abs();
+            return Ok(());
+        }
+        while !self.is_over() {
+            let query = delete.bind(than).bind(self.batch());
+            let removed: Vec<Bytes> = query.all(&mut self.db().write_one().await?).await?;
+            if removed.is_empty() {
+                return Ok(());
+            }
+            self.removed(&removed);
+        }
+        self.freed.next = Some(0);
+        Ok(())
+    }
+
     /// Notes rows that were removed, by their sizes.
     pub(super) fn removed(&mut self, sizes: &[Bytes]) {
         self.freed.rows += sizes.len() as u64;
         self.freed.bytes += sizes.iter().map(|size| size.bytes.unsigned_abs()).sum::<u64>();
     }
+}
+
+/// How much there is to remove.
+#[derive(sqlx::FromRow)]
+struct Size {
+    count: i64,
+    bytes: i64,
 }
 
 /// The size of a row that was removed.
