@@ -206,11 +206,23 @@ pub async fn run_now(
 async fn by_hand<C: Chore>(upkeep: &Upkeep, dry_run: bool, actor: &Actor) -> Result<Freed, DbError> {
     let mut total = Freed::default();
     let mut after = 0;
+    if !dry_run {
+        note::<C>(upkeep, actor, json!({"begun": true})).await?;
+    }
     loop {
         let mut run = Run::new(upkeep, dry_run, CancellationToken::new(), after);
-        C::work(&mut run).await?;
-        if !dry_run {
-            record::<C>(&run, None, Some(actor)).await?;
+        let mut ended = C::work(&mut run).await;
+        if ended.is_ok() && !dry_run {
+            ended = record::<C>(&run, None, Some(actor)).await;
+        }
+        if let Err(error) = ended {
+            if !dry_run {
+                let (rows, bytes) = (run.freed.rows, run.freed.bytes);
+                let after = json!({"rows": rows, "bytes": bytes, "error": error.to_string()});
+                // Without it, the beginning stands alone; what went wrong first is what the caller needs.
+                let _ = note::<C>(upkeep, actor, after).await;
+            }
+            return Err(error);
         }
         let Freed { rows, bytes, next, detail } = run.freed;
         total = Freed { rows: total.rows + rows, bytes: total.bytes + bytes, next: None, detail };
@@ -219,6 +231,17 @@ async fn by_hand<C: Chore>(upkeep: &Upkeep, dry_run: bool, actor: &Actor) -> Res
             None => return Ok(total),
         }
     }
+}
+
+/// Notes what a run at a person's word has come to.
+async fn note<C: Chore>(upkeep: &Upkeep, actor: &Actor, after: Value) -> Result<(), DbError> {
+    let mut session = upkeep.tasks.db().write().await?;
+    audit::record(&mut session, upkeep.tasks.clock().now(), actor, &[act::<C>(after)]).await?;
+    session.commit().await
+}
+
+fn act<C: Chore>(after: Value) -> Act {
+    Act { action: "upkeep.run", subject: format!("upkeep:{}", C::NAME), before: None, after: Some(after) }
 }
 
 async fn record<C: Chore>(run: &Run<'_>, task: Option<TaskId>, actor: Option<&Actor>) -> Result<(), DbError> {
@@ -237,9 +260,7 @@ async fn record<C: Chore>(run: &Run<'_>, task: Option<TaskId>, actor: Option<&Ac
     query.execute(&mut session).await?;
     if let Some(actor) = actor {
         let after = json!({"rows": freed.rows, "bytes": freed.bytes});
-        let subject = format!("upkeep:{}", C::NAME);
-        let act = Act { action: "upkeep.run", subject, before: None, after: Some(after) };
-        audit::record(&mut session, now, actor, &[act]).await?;
+        audit::record(&mut session, now, actor, &[act::<C>(after)]).await?;
     }
     session.commit().await?;
     let metrics = &run.upkeep.metrics;
