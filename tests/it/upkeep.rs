@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 use serde_json::{Value, json};
+use sqlx::Connection;
 use trunkline_jobs::Services;
 use trunkline_jobs::media::DownloadMedia;
 use trunkline_jobs::upkeep::{
     self, RemoveAttempts, RemoveEvents, RemoveHistory, RemoveKeys, RemoveTasks, RequeueMedia, RunRow,
     TidyDatabase, TrimRing, Upkeep,
 };
-use trunkline_platform::audit::{self, Act, Actor, AuditFilter};
+use trunkline_platform::audit::{self, Act, Actor, AuditFilter, AuditRow};
 use trunkline_platform::db::Engine;
 use trunkline_platform::job::{Job, Priority, Queue};
 use trunkline_platform::ring::Bell;
@@ -44,6 +45,20 @@ trunkline_platform::statements! {
     COUNT_TASKS = same { "SELECT COUNT(*) AS count FROM tasks" }
     GIVE_KEY = same { "UPDATE tasks SET unique_key = (SELECT CAST(id AS TEXT) FROM media)" }
     FORGET_TASKS = same { "DELETE FROM tasks" }
+    COUNT_TICKS = same { "SELECT COUNT(*) AS count FROM schedule_ticks" }
+    OLD_TICK = same {
+        "INSERT INTO schedule_ticks (schedule, tick_at, source, outcome, ticks, fired_at)
+         VALUES ('play', $1, 'cron', 'fired', 1, $1)"
+    }
+    DROP_RUNS = same { "DROP TABLE upkeep_runs" }
+    /// Of the tables named, those PostgreSQL has vacuumed.
+    COUNT_VACUUMED = split {
+        postgres:
+        "SELECT COUNT(*) AS count FROM pg_stat_user_tables WHERE last_vacuum IS NOT NULL AND relname IN
+             ('tasks', 'task_attempts', 'task_progress', 'task_slots', 'limits', 'rates', 'task_rates',
+              'task_totals', 'schedules', 'schedule_ticks', 'workers', 'events', 'media', 'unique_periods')",
+        sqlite: "SELECT 14 AS count",
+    }
     IN_LINE = same { "UPDATE tasks SET ordering_key = 'a' WHERE died_at IS NOT NULL" }
 }
 
@@ -90,6 +105,18 @@ fn kit_with(env: &Env, keeper: &Keeper<'_>, change: impl FnOnce(&mut Upkeep)) ->
     let services = Services { db: env.db.clone(), media: keeper.services.media.clone(), upkeep };
     let registry = Arc::new(trunkline_jobs::registry().unwrap());
     Kit::new(env.tasks(), registry, Arc::new(services), env.metrics.clone())
+}
+
+/// Notes ticks of long ago.
+async fn fill_ticks(env: &Env, count: i64) {
+    for number in 0..count {
+        let at = env.clock.now() - TimeDelta::days(400) + TimeDelta::seconds(number);
+        OLD_TICK.bind(at).execute(&mut env.db.write_one().await.unwrap()).await.unwrap();
+    }
+}
+
+async fn book(env: &Env) -> Vec<AuditRow> {
+    audit::list(&env.db, &AuditFilter { limit: 100, ..AuditFilter::default() }).await.unwrap()
 }
 
 fn ana() -> Actor {
@@ -182,7 +209,7 @@ both_engines! {
         kit.drain().await.unwrap();
         run(&kit, &tasks, &RemoveEvents { after: 0 }).await;
         assert_eq!(count(&env, &COUNT_EVENTS).await, 0);
-        let book = audit::list(&env.db, &AuditFilter { limit: 5, ..AuditFilter::default() }).await.unwrap();
+        let book = book(&env).await;
         assert_eq!((book[0].action.as_str(), book[0].subject.as_str()), ("upkeep.run", "upkeep:upkeep.events"));
     }
 
@@ -232,6 +259,57 @@ both_engines! {
         assert_eq!(run(&kit, &tasks, &RequeueMedia {}).await.last().unwrap().rows, 0);
     }
 
+    async fn by_hand_every_job_goes_on_to_its_end_in_runs_that_keep_to_their_bound(env: Env) {
+        let keeper = Keeper::new(&env).await;
+        let day = std::time::Duration::from_secs(86_400);
+        let mut small = keeper.services.upkeep.clone();
+        (small.retention.batch, small.retention.rows_per_run, small.retention.audit) = (2, 2, Some(day));
+        let rows = async |job: &str| -> Vec<i64> {
+            let runs = upkeep::history(&env.db, Some(job), None, 100).await.unwrap();
+            runs.iter().rev().map(|run| run.rows).collect()
+        };
+
+        fill_ticks(&env, 5).await;
+        let freed = upkeep::run_now(&small, "upkeep.history", false, &ana()).await.unwrap().unwrap();
+        assert_eq!((freed.rows, rows("upkeep.history").await), (5, vec![2, 2, 1]));
+
+        let mut session = env.db.write().await.unwrap();
+        let act = |_| Act { action: "note", subject: "x".to_owned(), before: None, after: Some(json!("ten bytes")) };
+        let acts: Vec<Act> = (0..5).map(act).collect();
+        audit::record(&mut session, env.clock.now() - TimeDelta::days(2), &ana(), &acts).await.unwrap();
+        session.commit().await.unwrap();
+        let counted = upkeep::run_now(&small, "upkeep.audit", true, &ana()).await.unwrap().unwrap();
+        let freed = upkeep::run_now(&small, "upkeep.audit", false, &ana()).await.unwrap().unwrap();
+        assert_eq!((freed.rows, freed.bytes), (5, 5 * 11));
+        assert_eq!((counted.rows, counted.bytes), (freed.rows, freed.bytes));
+        assert_eq!(rows("upkeep.audit").await, [2, 2, 1]);
+
+        let urls: Vec<Value> = (0..5).map(|number| json!({"url": format!("http://127.0.0.1:1/{number}.png")})).collect();
+        let event = json!({"id": "EV1", "apiVersion": "2026-03-30", "type": "message.received",
+            "createdAt": "2026-03-02T09:00:00Z", "data": {"resource": {"id": "AC1", "direction": "incoming",
+            "media": urls}}}).to_string();
+        keeper.tell_and_work(&[event]).await;
+        execute(&env, &FORGET_TASKS).await;
+        env.clock.advance(TimeDelta::hours(1));
+        let freed = upkeep::run_now(&small, "upkeep.media", false, &ana()).await.unwrap().unwrap();
+        assert_eq!((freed.rows, count(&env, &COUNT_TASKS).await), (5, 5));
+    }
+
+    async fn a_run_by_hand_is_in_the_book_from_its_beginning_to_its_end_also_a_failed_one(env: Env) {
+        let keeper = Keeper::new(&env).await;
+        fill_ticks(&env, 3).await;
+        execute(&env, &DROP_RUNS).await;
+        upkeep::run_now(&keeper.services.upkeep, "upkeep.history", false, &ana()).await.unwrap_err();
+        assert_eq!(count(&env, &COUNT_TICKS).await, 0, "it did something before it failed");
+        let book = book(&env).await;
+        assert_eq!(book.len(), 2);
+        assert!(book.iter().all(|act| act.action == "upkeep.run" && act.subject == "upkeep:upkeep.history"));
+        let after = |at: usize| -> Value { serde_json::from_str(book[at].after.as_deref().unwrap()).unwrap() };
+        assert_eq!(after(1), json!({"begun": true}));
+        assert_eq!((&after(0)["rows"], &after(0)["bytes"]), (&json!(3), &json!(0)));
+        assert!(after(0)["error"].as_str().unwrap().contains("the database could not run"), "{}", after(0));
+    }
+
     async fn the_database_is_tidied_and_gives_room_back(env: Env) {
         let keeper = Keeper::new(&env).await;
         fill(&env, "call.missed", "done", 8, 20_000).await;
@@ -243,6 +321,7 @@ both_engines! {
         assert_eq!((before - after).max(0), runs[0].bytes);
         // PostgreSQL keeps the room for new rows, unless it lies at the end of the table.
         assert!(env.db.engine() == Engine::Postgres || runs[0].bytes > 1 << 20, "{detail}");
+        until("all that churns is vacuumed", async || count(&env, &COUNT_VACUUMED).await == 14).await;
     }
 
     async fn the_ring_loses_what_does_not_wait_any_more(env: Env) {
@@ -282,6 +361,33 @@ both_engines! {
         let unknown = program.run(&["upkeep", "run", "upkeep.cellar", "--by", "ana"]).unwrap_err().to_string();
         assert!(unknown.contains("upkeep.tasks"), "{unknown}");
     }
+}
+
+/// How long SQLite's log is, in bytes.
+fn log_of(env: &Env) -> u64 {
+    std::fs::metadata(env.folder().join("trunkline.db-wal")).unwrap().len()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_sqlite_the_log_is_cut_short_but_no_reader_is_waited_for() {
+    let env = Env::sqlite().await;
+    let keeper = Keeper::new(&env).await;
+    let (upkeep, ana) = (&keeper.services.upkeep, ana());
+    let tidy = async || {
+        let tidied = upkeep::run_now(upkeep, "upkeep.database", false, &ana);
+        tokio::time::timeout(std::time::Duration::from_secs(5), tidied).await.unwrap().unwrap();
+    };
+    let mut reader = sqlx::SqliteConnection::connect(&env.database_url).await.unwrap();
+    let mut look = async |text: &'static str| sqlx::raw_sql(text).execute(&mut reader).await.map(drop).unwrap();
+    fill(&env, "call.missed", "done", 8, 1_000).await;
+    look("BEGIN; SELECT COUNT(*) FROM tasks").await;
+    fill(&env, "call.missed", "done", 8, 1_000).await;
+    tidy().await;
+    assert!(log_of(&env) > 0);
+    look("COMMIT").await;
+    tidy().await;
+    // What was written of the run itself comes after.
+    assert!(log_of(&env) < 100_000, "{}", log_of(&env));
 }
 
 #[tokio::test(flavor = "multi_thread")]

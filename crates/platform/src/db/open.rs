@@ -215,6 +215,24 @@ impl Db {
         Ok(session)
     }
 
+    /// Copies SQLite's log into the file, and cuts it short unless a reader still needs it. The copying is done
+    /// beside the writer; the writer then has what came meanwhile to copy, and waits for nobody. PostgreSQL keeps
+    /// its own log.
+    pub async fn checkpoint(&self) -> Result<(), DbError> {
+        if self.engine() == Engine::Postgres {
+            return Ok(());
+        }
+        let mut reader = self.read().await?;
+        reader.for_upkeep(UPKEEP_DEADLINE);
+        CHECKPOINT.query().execute(&mut reader).await?;
+        drop(reader);
+        let mut writer = self.upkeep().await?;
+        // Closed, so that whatever happens the next one waits again.
+        writer.close_after();
+        NO_WAITING.query().execute(&mut writer).await?;
+        CUT_LOG.query().execute(&mut writer).await.map(drop)
+    }
+
     /// [`read`](Self::read) on a connection of the workers' hot path.
     pub(crate) async fn read_pinned(&self) -> Result<Session, DbError> {
         match &self.pools {
@@ -298,6 +316,10 @@ crate::statements! {
     PING = same { "SELECT 1" }
     /// PostgreSQL's own; SQLite's statements have our deadline alone.
     NO_LIMIT = split { postgres: "SET statement_timeout = 0", sqlite: "SELECT 1" }
+    /// These are SQLite's own.
+    CHECKPOINT = split { postgres: "SELECT 1", sqlite: "PRAGMA wal_checkpoint(PASSIVE)" }
+    NO_WAITING = split { postgres: "SELECT 1", sqlite: "PRAGMA busy_timeout = 0" }
+    CUT_LOG = split { postgres: "SELECT 1", sqlite: "PRAGMA wal_checkpoint(TRUNCATE)" }
 }
 
 /// What the connections of the workers' hot path are told. The planner may not flip to a plan that scans when

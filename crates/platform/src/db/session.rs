@@ -64,6 +64,14 @@ impl Session {
         }
     }
 
+    /// The connection is not used again.
+    pub(super) fn close_after(&mut self) {
+        match &mut self.conn {
+            Conn::Postgres(conn) => conn.close_on_drop(),
+            Conn::Sqlite(conn) => conn.close_on_drop(),
+        }
+    }
+
     /// A statement begins; returns how long it may take.
     pub(super) fn begins(&mut self) -> Duration {
         self.in_flight = true;
@@ -119,10 +127,7 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         if self.in_transaction || self.in_flight {
-            match &mut self.conn {
-                Conn::Postgres(conn) => conn.close_on_drop(),
-                Conn::Sqlite(conn) => conn.close_on_drop(),
-            }
+            self.close_after();
         }
     }
 }
