@@ -46,7 +46,8 @@ fn every_job_file_is_registered() {
     let mut names = BTreeSet::new();
     for path in sources(folder()) {
         let source = fs::read_to_string(&path).unwrap();
-        let jobs = quoted(&source, "impl Job for ", " {");
+        let mut jobs = quoted(&source, "impl Job for ", " {");
+        jobs.extend(quoted(&source, "impl Chore for ", " {"));
         let own = quoted(&source, "const NAME: &'static str = \"", "\";");
         assert_eq!(jobs.len(), own.len(), "{}", path.display());
         assert!(jobs.len() <= 1, "more than one job in {}", path.display());

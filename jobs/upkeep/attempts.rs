@@ -2,15 +2,11 @@
 //! theirs: they are what a person decides by.
 
 use chrono::{DateTime, Utc};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use trunkline_platform::db::DbError;
-use trunkline_platform::job::{Context, Done, Failure, Job, Priority, Queue};
 use trunkline_platform::task::TaskId;
 
 use super::retention::before;
-use super::run::{self, Bytes, Chore, Run};
-use crate::{Services, UPKEEP};
+use super::run::{Bytes, Chore, Run};
 
 trunkline_platform::statements! {
     READ_FAILED = same {
@@ -28,12 +24,8 @@ trunkline_platform::statements! {
 }
 
 /// Removes failed attempts of tasks that ended long enough ago.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub struct RemoveAttempts {
-    /// Where an earlier run left off.
-    #[serde(default)]
-    pub after: i64,
-}
+#[derive(Debug)]
+pub struct RemoveAttempts;
 
 #[derive(sqlx::FromRow)]
 struct Row {
@@ -45,23 +37,9 @@ struct Row {
     count: i64,
 }
 
-impl Job for RemoveAttempts {
-    type Services = Services;
-    const NAME: &'static str = "upkeep.attempts";
-    const QUEUE: Queue = UPKEEP;
-    const PRIORITY: Priority = Priority::LOW;
-    const TIMEOUT: std::time::Duration = run::TIMEOUT;
-
-    fn unique_key(&self) -> Option<String> {
-        Some("all".to_owned())
-    }
-
-    async fn run(&self, cx: &Context<Services>) -> Result<Done, Failure> {
-        run::as_job::<Self>(cx, self.after).await
-    }
-}
-
 impl Chore for RemoveAttempts {
+    const NAME: &'static str = "upkeep.attempts";
+
     async fn work(run: &mut Run<'_>) -> Result<(), DbError> {
         let Some(kept) = run.upkeep.retention.attempts else { return Ok(()) };
         let newest = before(run.now(), kept);
@@ -92,9 +70,5 @@ impl Chore for RemoveAttempts {
                 return Ok(());
             }
         }
-    }
-
-    fn rest(next: i64) -> Self {
-        Self { after: next }
     }
 }

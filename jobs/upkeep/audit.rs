@@ -1,13 +1,9 @@
 //! Remove what the book of people's acts says of long ago, if it is not kept for ever.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use trunkline_platform::db::DbError;
-use trunkline_platform::job::{Context, Done, Failure, Job, Priority, Queue};
 
 use super::retention::before;
-use super::run::{self, Chore, Run};
-use crate::{Services, UPKEEP};
+use super::run::{Chore, Run};
 
 trunkline_platform::statements! {
     SIZE_AUDIT = same {
@@ -22,32 +18,14 @@ trunkline_platform::statements! {
 }
 
 /// Removes old entries of the audit.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub struct RemoveAudit {}
-
-impl Job for RemoveAudit {
-    type Services = Services;
-    const NAME: &'static str = "upkeep.audit";
-    const QUEUE: Queue = UPKEEP;
-    const PRIORITY: Priority = Priority::LOW;
-    const TIMEOUT: std::time::Duration = run::TIMEOUT;
-
-    fn unique_key(&self) -> Option<String> {
-        Some("all".to_owned())
-    }
-
-    async fn run(&self, cx: &Context<Services>) -> Result<Done, Failure> {
-        run::as_job::<Self>(cx, 0).await
-    }
-}
+#[derive(Debug)]
+pub struct RemoveAudit;
 
 impl Chore for RemoveAudit {
+    const NAME: &'static str = "upkeep.audit";
+
     async fn work(run: &mut Run<'_>) -> Result<(), DbError> {
         let Some(kept) = run.upkeep.retention.audit else { return Ok(()) };
         run.clear(&SIZE_AUDIT, &DELETE_AUDIT, before(run.now(), kept)).await
-    }
-
-    fn rest(_: i64) -> Self {
-        Self {}
     }
 }

@@ -2,14 +2,10 @@
 //! on SQLite a short log, fresh statistics, and free pages back to the disk. Each step is short or yields, so that
 //! nobody waits for it.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, json};
 use trunkline_platform::db::{DbError, Engine, Stmt};
-use trunkline_platform::job::{Context, Done, Failure, Job, Priority, Queue};
 
-use super::run::{self, Chore, Run};
-use crate::{Services, UPKEEP};
+use super::run::{Chore, Run};
 
 /// The most steps of giving pages back in one run: 1 GiB of pages of 4 KiB.
 const MOST_STEPS: usize = 1_024;
@@ -38,12 +34,11 @@ trunkline_platform::statements! {
     GIVE_BACK = split { postgres: "SELECT 1", sqlite: "PRAGMA incremental_vacuum(256)" }
 }
 
-const VACUUM: [&Stmt; 5] =
-    [&VACUUM_TASKS, &VACUUM_ATTEMPTS, &VACUUM_EVENTS, &VACUUM_MEDIA, &VACUUM_SMALL];
+const VACUUM: [&Stmt; 5] = [&VACUUM_TASKS, &VACUUM_ATTEMPTS, &VACUUM_EVENTS, &VACUUM_MEDIA, &VACUUM_SMALL];
 
 /// Keeps the database's own house.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub struct TidyDatabase {}
+#[derive(Debug)]
+pub struct TidyDatabase;
 
 #[derive(sqlx::FromRow)]
 struct Size {
@@ -52,23 +47,10 @@ struct Size {
     free: i64,
 }
 
-impl Job for TidyDatabase {
-    type Services = Services;
+impl Chore for TidyDatabase {
     const NAME: &'static str = "upkeep.database";
-    const QUEUE: Queue = UPKEEP;
-    const PRIORITY: Priority = Priority::LOW;
     const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(60 * 60);
 
-    fn unique_key(&self) -> Option<String> {
-        Some("all".to_owned())
-    }
-
-    async fn run(&self, cx: &Context<Services>) -> Result<Done, Failure> {
-        run::as_job::<Self>(cx, 0).await
-    }
-}
-
-impl Chore for TidyDatabase {
     async fn work(run: &mut Run<'_>) -> Result<(), DbError> {
         let before = size(run).await?;
         let mut detail = Map::from_iter([("bytes_before".to_owned(), json!(before.bytes))]);
@@ -93,10 +75,6 @@ impl Chore for TidyDatabase {
         detail.insert("bytes_after".to_owned(), json!(after.bytes));
         run.freed.detail = detail.into();
         Ok(())
-    }
-
-    fn rest(_: i64) -> Self {
-        Self {}
     }
 }
 

@@ -2,14 +2,10 @@
 //! dead letter, which could not be tried again without it.
 
 use chrono::{DateTime, Utc};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use trunkline_platform::db::DbError;
-use trunkline_platform::job::{Context, Done, Failure, Job, Priority, Queue};
 
 use super::retention::{KEEP_EVENTS_AT_LEAST, before};
-use super::run::{self, Bytes, Chore, Run};
-use crate::{Services, UPKEEP};
+use super::run::{Bytes, Chore, Run};
 
 trunkline_platform::statements! {
     READ_EVENTS = same { "SELECT id, received_at FROM events WHERE id > $1 ORDER BY id LIMIT $2" }
@@ -27,12 +23,8 @@ trunkline_platform::statements! {
 }
 
 /// Removes stored webhooks that are old enough.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub struct RemoveEvents {
-    /// Where an earlier run left off.
-    #[serde(default)]
-    pub after: i64,
-}
+#[derive(Debug)]
+pub struct RemoveEvents;
 
 #[derive(sqlx::FromRow)]
 struct Row {
@@ -40,23 +32,9 @@ struct Row {
     received_at: DateTime<Utc>,
 }
 
-impl Job for RemoveEvents {
-    type Services = Services;
-    const NAME: &'static str = "upkeep.events";
-    const QUEUE: Queue = UPKEEP;
-    const PRIORITY: Priority = Priority::LOW;
-    const TIMEOUT: std::time::Duration = run::TIMEOUT;
-
-    fn unique_key(&self) -> Option<String> {
-        Some("all".to_owned())
-    }
-
-    async fn run(&self, cx: &Context<Services>) -> Result<Done, Failure> {
-        run::as_job::<Self>(cx, self.after).await
-    }
-}
-
 impl Chore for RemoveEvents {
+    const NAME: &'static str = "upkeep.events";
+
     async fn work(run: &mut Run<'_>) -> Result<(), DbError> {
         let Some(kept) = run.upkeep.retention.events else { return Ok(()) };
         let newest = before(run.now(), kept.max(KEEP_EVENTS_AT_LEAST));
@@ -82,9 +60,5 @@ impl Chore for RemoveEvents {
                 return Ok(());
             }
         }
-    }
-
-    fn rest(next: i64) -> Self {
-        Self { after: next }
     }
 }

@@ -1,13 +1,9 @@
 //! Remove what is told of ticks and of upkeep long ago.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use trunkline_platform::db::DbError;
-use trunkline_platform::job::{Context, Done, Failure, Job, Priority, Queue};
 
 use super::retention::before;
-use super::run::{self, Chore, Run};
-use crate::{Services, UPKEEP};
+use super::run::{Chore, Run};
 
 trunkline_platform::statements! {
     SIZE_TICKS = same { "SELECT COUNT(*) AS count, CAST(0 AS BIGINT) AS bytes FROM schedule_ticks WHERE tick_at < $1" }
@@ -25,34 +21,16 @@ trunkline_platform::statements! {
 }
 
 /// Removes old entries of the histories of schedules and of upkeep.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub struct RemoveHistory {}
-
-impl Job for RemoveHistory {
-    type Services = Services;
-    const NAME: &'static str = "upkeep.history";
-    const QUEUE: Queue = UPKEEP;
-    const PRIORITY: Priority = Priority::LOW;
-    const TIMEOUT: std::time::Duration = run::TIMEOUT;
-
-    fn unique_key(&self) -> Option<String> {
-        Some("all".to_owned())
-    }
-
-    async fn run(&self, cx: &Context<Services>) -> Result<Done, Failure> {
-        run::as_job::<Self>(cx, 0).await
-    }
-}
+#[derive(Debug)]
+pub struct RemoveHistory;
 
 impl Chore for RemoveHistory {
+    const NAME: &'static str = "upkeep.history";
+
     async fn work(run: &mut Run<'_>) -> Result<(), DbError> {
         let Some(kept) = run.upkeep.retention.history else { return Ok(()) };
         let newest = before(run.now(), kept);
         run.clear(&SIZE_TICKS, &DELETE_TICKS, newest).await?;
         run.clear(&SIZE_RUNS, &DELETE_RUNS, newest).await
-    }
-
-    fn rest(_: i64) -> Self {
-        Self {}
     }
 }

@@ -1,13 +1,9 @@
 //! Remove unique keys whose period is over. They would be taken over by the next task of the key; those whose key
 //! never comes again are what piles up.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use trunkline_platform::db::DbError;
-use trunkline_platform::job::{Context, Done, Failure, Job, Priority, Queue};
 
-use super::run::{self, Chore, Run};
-use crate::{Services, UPKEEP};
+use super::run::{Chore, Run};
 
 trunkline_platform::statements! {
     SIZE_KEYS = same {
@@ -29,31 +25,13 @@ trunkline_platform::statements! {
 }
 
 /// Removes unique keys whose period is over.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub struct RemoveKeys {}
-
-impl Job for RemoveKeys {
-    type Services = Services;
-    const NAME: &'static str = "upkeep.keys";
-    const QUEUE: Queue = UPKEEP;
-    const PRIORITY: Priority = Priority::LOW;
-    const TIMEOUT: std::time::Duration = run::TIMEOUT;
-
-    fn unique_key(&self) -> Option<String> {
-        Some("all".to_owned())
-    }
-
-    async fn run(&self, cx: &Context<Services>) -> Result<Done, Failure> {
-        run::as_job::<Self>(cx, 0).await
-    }
-}
+#[derive(Debug)]
+pub struct RemoveKeys;
 
 impl Chore for RemoveKeys {
+    const NAME: &'static str = "upkeep.keys";
+
     async fn work(run: &mut Run<'_>) -> Result<(), DbError> {
         run.clear(&SIZE_KEYS, &DELETE_KEYS, run.now()).await
-    }
-
-    fn rest(_: i64) -> Self {
-        Self {}
     }
 }

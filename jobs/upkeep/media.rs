@@ -2,15 +2,11 @@
 //! that was put back from a copy, or removed by hand.
 
 use chrono::TimeDelta;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use trunkline_platform::db::DbError;
-use trunkline_platform::job::{Context, Done, Failure, Job, Priority, Queue};
 use trunkline_platform::task::NewTask;
 
-use super::run::{self, Chore, Run};
+use super::run::{Chore, Run};
 use crate::media::{DownloadMedia, MediaId};
-use crate::{Services, UPKEEP};
 
 /// A job that has just told of a file enqueues its download a moment later.
 const A_WHILE: TimeDelta = TimeDelta::minutes(15);
@@ -29,35 +25,17 @@ trunkline_platform::statements! {
 }
 
 /// Enqueues the download of files that wait and that no task is for.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub struct RequeueMedia {
-    /// Where an earlier run left off.
-    #[serde(default)]
-    pub after: i64,
-}
+#[derive(Debug)]
+pub struct RequeueMedia;
 
 #[derive(sqlx::FromRow)]
 struct Row {
     id: MediaId,
 }
 
-impl Job for RequeueMedia {
-    type Services = Services;
-    const NAME: &'static str = "upkeep.media";
-    const QUEUE: Queue = UPKEEP;
-    const PRIORITY: Priority = Priority::LOW;
-    const TIMEOUT: std::time::Duration = run::TIMEOUT;
-
-    fn unique_key(&self) -> Option<String> {
-        Some("all".to_owned())
-    }
-
-    async fn run(&self, cx: &Context<Services>) -> Result<Done, Failure> {
-        run::as_job::<Self>(cx, self.after).await
-    }
-}
-
 impl Chore for RequeueMedia {
+    const NAME: &'static str = "upkeep.media";
+
     async fn work(run: &mut Run<'_>) -> Result<(), DbError> {
         let mut after = run.after;
         while !run.is_over() {
@@ -75,9 +53,5 @@ impl Chore for RequeueMedia {
         }
         run.freed.next = Some(after);
         Ok(())
-    }
-
-    fn rest(next: i64) -> Self {
-        Self { after: next }
     }
 }

@@ -2,7 +2,7 @@
 //! `schedules/`, each bounded: small transactions, so many rows a run, and the rest in a task that follows.
 //!
 //! * [`Upkeep`]: what the jobs are handed, the retention times among it.
-//! * [`Chore`] and [`Run`]: what the jobs have in common. Each run leaves a row in `upkeep_runs` with the rows and
+//! * [`Chore`] and [`Run`]: what a job does, and within what bounds; [`UpkeepJob`] makes a job of it. Each run leaves a row in `upkeep_runs` with the rows and
 //!   bytes it freed, and the same as metrics and a line in the log.
 
 mod attempts;
@@ -31,7 +31,7 @@ pub use media::RequeueMedia;
 pub use metrics::UpkeepMetrics;
 pub use retention::{KEEP_EVENTS_AT_LEAST, Retention};
 pub use ring::TrimRing;
-pub use run::{CHORES, Freed, RunRow, history, run_now};
+pub use run::{CHORES, Chore, Freed, Run, RunRow, UpkeepJob, history, run_now};
 pub use tasks::RemoveTasks;
 
 /// What upkeep needs.

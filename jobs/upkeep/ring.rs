@@ -1,15 +1,12 @@
 //! Clear the ring of tasks that do not wait any more. Workers drop such ids when they meet them; where no worker
 //! listens to a queue, they would fill the ring and keep new ones out.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use trunkline_platform::db::DbError;
-use trunkline_platform::job::{Context, Done, Failure, Job, Priority, Queue};
+use trunkline_platform::job::{Priority, Queue};
 use trunkline_platform::ring::Bell;
 use trunkline_platform::task::TaskId;
 
-use super::run::{self, Chore, Run};
-use crate::{Services, UPKEEP};
+use super::run::{Chore, Run};
 
 /// Ids looked at in one go.
 const AT_ONCE: usize = 1_000;
@@ -21,31 +18,17 @@ trunkline_platform::statements! {
 }
 
 /// Takes ids of tasks that do not wait any more out of the ring.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub struct TrimRing {}
+#[derive(Debug)]
+pub struct TrimRing;
 
 #[derive(sqlx::FromRow)]
 struct Row {
     id: TaskId,
 }
 
-impl Job for TrimRing {
-    type Services = Services;
-    const NAME: &'static str = "upkeep.ring";
-    const QUEUE: Queue = UPKEEP;
-    const PRIORITY: Priority = Priority::LOW;
-    const TIMEOUT: std::time::Duration = run::TIMEOUT;
-
-    fn unique_key(&self) -> Option<String> {
-        Some("all".to_owned())
-    }
-
-    async fn run(&self, cx: &Context<Services>) -> Result<Done, Failure> {
-        run::as_job::<Self>(cx, 0).await
-    }
-}
-
 impl Chore for TrimRing {
+    const NAME: &'static str = "upkeep.ring";
+
     async fn work(run: &mut Run<'_>) -> Result<(), DbError> {
         let queues = crate::registry().map(|jobs| jobs.queues()).unwrap_or_default();
         for queue in queues {
@@ -54,10 +37,6 @@ impl Chore for TrimRing {
             }
         }
         Ok(())
-    }
-
-    fn rest(_: i64) -> Self {
-        Self {}
     }
 }
 

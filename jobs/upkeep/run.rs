@@ -1,28 +1,27 @@
 //! What upkeep jobs have in common: a budget, a report, and a way to run one by hand.
 
 use std::future::Future;
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use trunkline_platform::audit::{self, Act, Actor};
 use trunkline_platform::db::{Db, DbError, Stmt};
-use trunkline_platform::job::{Context, Done, Failure, Job};
+use trunkline_platform::job::{Context, Done, Failure, Job, Priority, Queue};
 use trunkline_platform::task::TaskId;
 
 use super::{
     RemoveAttempts, RemoveAudit, RemoveEvents, RemoveHistory, RemoveKeys, RemoveTasks, RequeueMedia,
     TidyDatabase, TrimRing, Upkeep,
 };
-use crate::Services;
+use crate::{Services, UPKEEP};
 
 /// How long one run may go on before it leaves the rest to the next.
 const LONGEST_RUN: TimeDelta = TimeDelta::minutes(4);
-/// How long one attempt may take: a run, and the batch it is in.
-pub(super) const TIMEOUT: Duration = Duration::from_secs(10 * 60);
-
 /// The upkeep jobs, by name.
 pub const CHORES: [&str; 9] = [
     RemoveAttempts::NAME,
@@ -78,7 +77,7 @@ pub struct RunRow {
 }
 
 /// One run of an upkeep job.
-pub(super) struct Run<'u> {
+pub struct Run<'u> {
     pub(super) upkeep: &'u Upkeep,
     /// Only look and count.
     pub(super) dry_run: bool,
@@ -90,12 +89,58 @@ pub(super) struct Run<'u> {
 }
 
 /// Work of upkeep that can be run by a task or by hand.
-pub(super) trait Chore: Job<Services = Services> {
+pub trait Chore: Send + Sync + 'static {
+    /// The name of its job.
+    const NAME: &'static str;
+    /// How long one attempt may take: a run, and the batch it is in.
+    const TIMEOUT: Duration = Duration::from_secs(10 * 60);
+
     /// Does as much as the run has budget for.
     fn work(run: &mut Run<'_>) -> impl Future<Output = Result<(), DbError>> + Send;
+}
 
-    /// The task that goes on where this run left off.
-    fn rest(next: i64) -> Self;
+/// The job of a chore. What a run leaves over goes on in a task that follows.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(bound = "")]
+#[schemars(bound = "", rename = "Upkeep")]
+pub struct UpkeepJob<C> {
+    /// Where an earlier run left off.
+    #[serde(default)]
+    after: i64,
+    #[serde(skip)]
+    chore: PhantomData<C>,
+}
+
+impl<C> UpkeepJob<C> {
+    /// The job that goes on where an earlier run left off, or begins at 0.
+    pub fn after(after: i64) -> Self {
+        Self { after, chore: PhantomData }
+    }
+}
+
+impl<C: Chore> Job for UpkeepJob<C> {
+    type Services = Services;
+    const NAME: &'static str = C::NAME;
+    const QUEUE: Queue = UPKEEP;
+    const PRIORITY: Priority = Priority::LOW;
+    const TIMEOUT: Duration = C::TIMEOUT;
+
+    fn unique_key(&self) -> Option<String> {
+        Some("all".to_owned())
+    }
+
+    async fn run(&self, cx: &Context<Services>) -> Result<Done, Failure> {
+        let upkeep = &cx.services().upkeep;
+        let mut run = Run::new(upkeep, false, cx.cancelled().clone(), self.after);
+        C::work(&mut run).await?;
+        record::<C>(&run, Some(cx.task().id), None).await?;
+        match run.freed.next {
+            Some(next) if !cx.cancelled().is_cancelled() => {
+                Ok(Done::new().then(cx.follow_up(&Self::after(next))?))
+            }
+            _ => Ok(Done::new()),
+        }
+    }
 }
 
 impl<'u> Run<'u> {
@@ -167,18 +212,6 @@ struct Size {
 #[derive(sqlx::FromRow)]
 pub(super) struct Bytes {
     pub(super) bytes: i64,
-}
-
-/// Runs a chore as the job of a task. What is left over goes on in a task that follows.
-pub(super) async fn as_job<C: Chore>(cx: &Context<Services>, after: i64) -> Result<Done, Failure> {
-    let upkeep = &cx.services().upkeep;
-    let mut run = Run::new(upkeep, false, cx.cancelled().clone(), after);
-    C::work(&mut run).await?;
-    record::<C>(&run, Some(cx.task().id), None).await?;
-    match run.freed.next {
-        Some(next) if !cx.cancelled().is_cancelled() => Ok(Done::new().then(cx.follow_up(&C::rest(next))?)),
-        _ => Ok(Done::new()),
-    }
 }
 
 /// Runs a chore at a person's word until nothing is left, or only counts what it would free. None: there is no such.

@@ -4,15 +4,11 @@
 //! A dead letter that holds up a line of tasks stays, however old: without it the line would move on.
 
 use chrono::{DateTime, Utc};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use trunkline_platform::db::DbError;
-use trunkline_platform::job::{Context, Done, Failure, Job, Priority, Queue};
 use trunkline_platform::task::{TaskId, TaskState};
 
 use super::retention::before;
-use super::run::{self, Bytes, Chore, Run};
-use crate::{Services, UPKEEP};
+use super::run::{Bytes, Chore, Run};
 
 trunkline_platform::statements! {
     READ_WINDOW = same {
@@ -29,12 +25,8 @@ trunkline_platform::statements! {
 }
 
 /// Removes tasks that ended long enough ago, with their failed attempts.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub struct RemoveTasks {
-    /// Where an earlier run left off.
-    #[serde(default)]
-    pub after: i64,
-}
+#[derive(Debug)]
+pub struct RemoveTasks;
 
 #[derive(sqlx::FromRow)]
 struct Row {
@@ -47,23 +39,9 @@ struct Row {
     bytes: i64,
 }
 
-impl Job for RemoveTasks {
-    type Services = Services;
-    const NAME: &'static str = "upkeep.tasks";
-    const QUEUE: Queue = UPKEEP;
-    const PRIORITY: Priority = Priority::LOW;
-    const TIMEOUT: std::time::Duration = run::TIMEOUT;
-
-    fn unique_key(&self) -> Option<String> {
-        Some("all".to_owned())
-    }
-
-    async fn run(&self, cx: &Context<Services>) -> Result<Done, Failure> {
-        run::as_job::<Self>(cx, self.after).await
-    }
-}
-
 impl Chore for RemoveTasks {
+    const NAME: &'static str = "upkeep.tasks";
+
     async fn work(run: &mut Run<'_>) -> Result<(), DbError> {
         let (upkeep, now) = (run.upkeep, run.now());
         let retention = &upkeep.retention;
@@ -97,9 +75,5 @@ impl Chore for RemoveTasks {
                 return Ok(());
             }
         }
-    }
-
-    fn rest(next: i64) -> Self {
-        Self { after: next }
     }
 }

@@ -8,12 +8,12 @@ use sqlx::Connection;
 use trunkline_jobs::Services;
 use trunkline_jobs::media::DownloadMedia;
 use trunkline_jobs::upkeep::{
-    self, RemoveAttempts, RemoveEvents, RemoveHistory, RemoveKeys, RemoveTasks, RequeueMedia, RunRow,
-    TidyDatabase, TrimRing, Upkeep,
+    self, Chore, RemoveAttempts, RemoveAudit, RemoveEvents, RemoveHistory, RemoveKeys, RemoveTasks,
+    RequeueMedia, RunRow, TidyDatabase, TrimRing, Upkeep, UpkeepJob,
 };
 use trunkline_platform::audit::{self, Act, Actor, AuditFilter, AuditRow};
 use trunkline_platform::db::Engine;
-use trunkline_platform::job::{Job, Priority, Queue};
+use trunkline_platform::job::{Priority, Queue};
 use trunkline_platform::ring::Bell;
 use trunkline_platform::task::{NewTask, TaskFilter, TaskId, TaskState, Tasks};
 use trunkline_platform::testkit::Kit;
@@ -90,10 +90,10 @@ async fn left(tasks: &Tasks, kind: &str, state: TaskState) -> i64 {
 }
 
 /// Runs an upkeep job as a task and answers what it said of its runs, in order.
-async fn run<J: Job<Services = Services>>(kit: &Kit<Services>, tasks: &Tasks, job: &J) -> Vec<RunRow> {
-    tasks.enqueue(&[NewTask::of(job).unwrap()]).await.unwrap();
+async fn run<C: Chore>(kit: &Kit<Services>, tasks: &Tasks) -> Vec<RunRow> {
+    tasks.enqueue(&[NewTask::of(&UpkeepJob::<C>::after(0)).unwrap()]).await.unwrap();
     kit.drain().await.unwrap();
-    let mut runs = upkeep::history(tasks.db(), Some(J::NAME), None, 1_000).await.unwrap();
+    let mut runs = upkeep::history(tasks.db(), Some(C::NAME), None, 1_000).await.unwrap();
     runs.reverse();
     runs
 }
@@ -148,7 +148,7 @@ both_engines! {
 
         let counted = upkeep::run_now(&keeper.services.upkeep, "upkeep.tasks", true, &ana()).await.unwrap().unwrap();
         assert_eq!(counted.rows, 253, "a dry run counts, by the times it is given");
-        let runs = run(&kit, &tasks, &RemoveTasks { after: 0 }).await;
+        let runs = run::<RemoveTasks>(&kit, &tasks).await;
         assert_eq!((runs.len(), runs[0].rows, runs[0].more), (1, 266, false));
         assert!(runs[0].bytes >= 266 * 2, "{runs:?}");
         assert_eq!(left(&tasks, "call.missed", TaskState::Dead).await, 5);
@@ -164,7 +164,7 @@ both_engines! {
             (upkeep.retention.batch, upkeep.retention.rows_per_run) = (50, 100);
         });
         fill(&env, "call.missed", "done", 8, 330).await;
-        let runs = run(&kit, &env.tasks(), &RemoveTasks { after: 0 }).await;
+        let runs = run::<RemoveTasks>(&kit, &env.tasks()).await;
         let rows: Vec<i64> = runs.iter().map(|run| run.rows).collect();
         assert_eq!(rows, [100, 100, 100, 30]);
         assert_eq!(left(&env.tasks(), "call.missed", TaskState::Done).await, 0);
@@ -174,7 +174,7 @@ both_engines! {
         let keeper = Keeper::new(&env).await;
         fill(&env, "call.missed", "dead", 400, 2).await;
         execute(&env, &IN_LINE).await;
-        run(&keeper.kit(), &env.tasks(), &RemoveTasks { after: 0 }).await;
+        run::<RemoveTasks>(&keeper.kit(), &env.tasks()).await;
         assert_eq!(left(&env.tasks(), "call.missed", TaskState::Dead).await, 2);
     }
 
@@ -187,7 +187,7 @@ both_engines! {
         for state in ["done", "dead", "discarded"] {
             FAIL.bind(state).execute(&mut env.db.write_one().await.unwrap()).await.unwrap();
         }
-        let runs = run(&kit, &env.tasks(), &RemoveAttempts { after: 0 }).await;
+        let runs = run::<RemoveAttempts>(&kit, &env.tasks()).await;
         assert_eq!((runs[0].rows, runs[0].bytes), (4, 4 * 9));
         assert_eq!(count(&env, &COUNT_ATTEMPTS).await, 5);
     }
@@ -200,14 +200,14 @@ both_engines! {
         keeper.tell(&told[3..]).await;
         let (kit, tasks) = (keeper.kit(), env.tasks());
         env.clock.advance(TimeDelta::days(91));
-        tasks.enqueue(&[NewTask::of(&RemoveEvents { after: 0 }).unwrap().priority(Priority::URGENT)]).await.unwrap();
+        tasks.enqueue(&[NewTask::of(&UpkeepJob::<RemoveEvents>::after(0)).unwrap().priority(Priority::URGENT)]).await.unwrap();
         let counted = upkeep::run_now(&keeper.services.upkeep, "upkeep.events", true, &ana()).await.unwrap().unwrap();
         assert_eq!(counted.rows, 3);
         let freed = upkeep::run_now(&keeper.services.upkeep, "upkeep.events", false, &ana()).await.unwrap().unwrap();
         assert_eq!((freed.rows, freed.bytes), (3, counted.bytes));
         assert_eq!(count(&env, &COUNT_EVENTS).await, 2);
         kit.drain().await.unwrap();
-        run(&kit, &tasks, &RemoveEvents { after: 0 }).await;
+        run::<RemoveEvents>(&kit, &tasks).await;
         assert_eq!(count(&env, &COUNT_EVENTS).await, 0);
         let book = book(&env).await;
         assert_eq!((book[0].action.as_str(), book[0].subject.as_str()), ("upkeep.run", "upkeep:upkeep.events"));
@@ -229,14 +229,14 @@ both_engines! {
         let act = Act { action: "note", subject: "x".to_owned(), before: None, after: None };
         audit::record(&mut session, env.clock.now(), &ana(), &[act]).await.unwrap();
         session.commit().await.unwrap();
-        run(&kit, &tasks, &RemoveKeys {}).await;
+        run::<RemoveKeys>(&kit, &tasks).await;
         assert_eq!(count(&env, &COUNT_KEPT_KEYS).await, 2);
 
         env.clock.advance(TimeDelta::days(2));
-        assert_eq!(run(&kit, &tasks, &RemoveKeys {}).await.last().unwrap().rows, 1);
-        assert_eq!(run(&kit, &tasks, &upkeep::RemoveAudit {}).await.last().unwrap().rows, 1);
+        assert_eq!(run::<RemoveKeys>(&kit, &tasks).await.last().unwrap().rows, 1);
+        assert_eq!(run::<RemoveAudit>(&kit, &tasks).await.last().unwrap().rows, 1);
         env.clock.advance(TimeDelta::days(100));
-        let runs = run(&kit, &tasks, &RemoveHistory {}).await;
+        let runs = run::<RemoveHistory>(&kit, &tasks).await;
         assert_eq!(runs.last().unwrap().rows, 3, "the runs of upkeep before: {runs:?}");
     }
 
@@ -248,15 +248,15 @@ both_engines! {
         keeper.tell_and_work(&[event]).await;
         let (kit, tasks) = (keeper.kit(), env.tasks());
         env.clock.advance(TimeDelta::hours(1));
-        assert_eq!(run(&kit, &tasks, &RequeueMedia {}).await.last().unwrap().rows, 0, "its task is there");
+        assert_eq!(run::<RequeueMedia>(&kit, &tasks).await.last().unwrap().rows, 0, "its task is there");
         execute(&env, &FORGET_TASKS).await;
-        assert_eq!(run(&kit, &tasks, &RequeueMedia {}).await.last().unwrap().rows, 1);
+        assert_eq!(run::<RequeueMedia>(&kit, &tasks).await.last().unwrap().rows, 1);
         kit.assert_enqueued(|_: &DownloadMedia| true).await;
         // Its tries used up by deaths of workers, it waits for a person.
         execute(&env, &FORGET_TASKS).await;
         fill(&env, "media.download", "dead", 1, 1).await;
         execute(&env, &GIVE_KEY).await;
-        assert_eq!(run(&kit, &tasks, &RequeueMedia {}).await.last().unwrap().rows, 0);
+        assert_eq!(run::<RequeueMedia>(&kit, &tasks).await.last().unwrap().rows, 0);
     }
 
     async fn by_hand_every_job_goes_on_to_its_end_in_runs_that_keep_to_their_bound(env: Env) {
@@ -314,8 +314,8 @@ both_engines! {
         let keeper = Keeper::new(&env).await;
         fill(&env, "call.missed", "done", 8, 20_000).await;
         let (kit, tasks) = (keeper.kit(), env.tasks());
-        run(&kit, &tasks, &RemoveTasks { after: 0 }).await;
-        let runs = run(&kit, &tasks, &TidyDatabase {}).await;
+        run::<RemoveTasks>(&kit, &tasks).await;
+        let runs = run::<TidyDatabase>(&kit, &tasks).await;
         let detail: Value = serde_json::from_str(&runs[0].detail).unwrap();
         let (before, after) = (detail["bytes_before"].as_i64().unwrap(), detail["bytes_after"].as_i64().unwrap());
         assert_eq!((before - after).max(0), runs[0].bytes);
@@ -340,7 +340,7 @@ both_engines! {
         let dry = upkeep::run_now(&services.upkeep, "upkeep.ring", true, &ana()).await.unwrap().unwrap();
         assert_eq!(dry.rows, 2_500);
         until("they are back", async || ring.len(queue, Priority::NORMAL).await == 2_501).await;
-        let runs = run(&keeper.kit(), &keeper.services.upkeep.tasks, &TrimRing {}).await;
+        let runs = run::<TrimRing>(&keeper.kit(), &keeper.services.upkeep.tasks).await;
         // The one that waited was at work by then, and so was the upkeep itself.
         assert!(runs[0].rows >= 2_501, "{runs:?}");
     }
@@ -378,7 +378,8 @@ async fn on_sqlite_the_log_is_cut_short_but_no_reader_is_waited_for() {
         tokio::time::timeout(std::time::Duration::from_secs(5), tidied).await.unwrap().unwrap();
     };
     let mut reader = sqlx::SqliteConnection::connect(&env.database_url).await.unwrap();
-    let mut look = async |text: &'static str| sqlx::raw_sql(text).execute(&mut reader).await.map(drop).unwrap();
+    let mut look =
+        async |text: &'static str| sqlx::raw_sql(text).execute(&mut reader).await.map(drop).unwrap();
     fill(&env, "call.missed", "done", 8, 1_000).await;
     look("BEGIN; SELECT COUNT(*) FROM tasks").await;
     fill(&env, "call.missed", "done", 8, 1_000).await;
