@@ -117,13 +117,14 @@ impl Show {
         let attempts = tasks.attempts(self.id).await?;
         let acts = timeline::acts(tasks, self.id).await?;
         let follow_ups = timeline::follow_ups(tasks, &row).await?;
-        let progress = tasks.progress(self.id).await?;
         let moments = timeline::of(&row, &attempts, &acts);
         let view = |text: &str| if self.unmask { text.to_owned() } else { mask::phones_in(text) };
         let attempts: Vec<AttemptRow> = attempts
             .into_iter()
             .map(|attempt| AttemptRow { error: attempt.error.as_deref().map(view), ..attempt })
             .collect();
+        let progress = tasks.progress(self.id).await?;
+        let progress = progress.map(|said| ProgressRow { note: said.note.as_deref().map(view), ..said });
         if self.json {
             let mut document = as_json(row, self.unmask)?;
             document["attempts"] = json!(attempts);
@@ -136,7 +137,7 @@ impl Show {
         let payload = output::json(&payload(&row.payload, self.unmask))?;
         let mut text = format!("task {}  {}  {}\n", row.id, row.kind, row.state);
         text += &about(&row, now, view);
-        text += &output::fields(&[("progress", progress.map(|progress| view(&said(&progress, now))))]);
+        text += &output::fields(&[("progress", progress.map(|progress| said(&progress, now)))]);
         text += &format!("\ntimeline\n{}", timeline::told(&timeline::viewed(moments, view), now));
         if !follow_ups.is_empty() {
             text += &format!("\nfollowed by\n{}", timeline::told_follow_ups(&follow_ups));
@@ -234,6 +235,7 @@ mod tests {
     use trunkline_platform::task::{Finish, NewTask, OnConflict, Verdict, WorkerId};
 
     use super::*;
+    use trunkline_platform::db::{Stmt, Text};
     use crate::cli::database::testing::{Place, place};
 
     const QUEUE: Queue = Queue::new("messages");
@@ -373,6 +375,27 @@ mod tests {
     async fn a_task_is_shown_whole_to_who_asks_for_it() {
         let place = place();
         let tasks = two_tasks(&place).await;
+    #[tokio::test]
+    async fn what_a_job_says_of_its_progress_is_masked_in_text_and_in_json() {
+        let place = place();
+        let tasks = two_tasks(&place).await;
+        static SAY: Stmt = Stmt {
+            name: "SAY",
+            text: Text::Same(
+                "INSERT INTO task_progress (task_id, attempt, at, done, note) VALUES (1, 1, $1, 3, $2)",
+            ),
+        };
+        let say = SAY.bind(tasks.clock().now()).bind("texting +12125550101");
+        say.execute(&mut tasks.db().write_one().await.unwrap()).await.unwrap();
+        let text = show(1).text(&tasks).await.unwrap();
+        assert!(text.contains("3, texting +*******0101 (attempt 1, "), "{text}");
+        let text = Show { json: true, ..show(1) }.text(&tasks).await.unwrap();
+        let task: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(task["progress"]["note"], "texting +*******0101");
+        let text = Show { unmask: true, json: true, ..show(1) }.text(&tasks).await.unwrap();
+        assert!(text.contains("texting +12125550101"), "{text}");
+    }
+
         let text = Show { unmask: true, json: true, ..show(1) }.text(&tasks).await.unwrap();
         let task: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(task["payload"]["to"], "+12125550101");
