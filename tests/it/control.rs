@@ -9,7 +9,7 @@ use trunkline_platform::job::{Job, Priority};
 use trunkline_platform::task::{Change, NewTask, Outcome, TaskId, TaskState, Tasks, WorkerId};
 use trunkline_platform::worker::{WorkerConfig, Workers};
 
-use crate::harness::{Act, Acts, Env, Play, both_engines, registry, until};
+use crate::harness::{Act, Acts, Env, Play, both_engines, end_leases, registry, until};
 
 fn actor() -> Actor {
     Actor { name: "operator:ana".to_owned(), reason: Some("no longer wanted".to_owned()) }
@@ -93,8 +93,7 @@ both_engines! {
         let id = enqueue(&tasks, Act::Succeed).await;
         assert_eq!(tasks.claim_due(&worker, Play::QUEUE, 10).await.unwrap().len(), 1);
         tasks.cancel(&[id], &actor()).await.unwrap();
-        env.clock.advance(TimeDelta::seconds(31));
-        tasks.expire_leases().await.unwrap();
+        end_leases(&tasks).await;
         let taken = tasks.take_over().await.unwrap();
         assert_eq!((taken.requeued, taken.cancelled), (0, 1));
         assert_eq!(state(&tasks, id).await, TaskState::Cancelled);

@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use trunkline_platform::job::Job;
 use trunkline_platform::task::{NewTask, TakenOver, TaskState, Tasks, WorkerId};
 
-use crate::harness::{Env, Play, both_engines};
+use crate::harness::{Env, Play, both_engines, end_leases};
 
 const LEASE: TimeDelta = TimeDelta::seconds(30);
 
@@ -23,9 +23,10 @@ both_engines! {
         tasks.enqueue(&[NewTask::of(&Play::default()).unwrap()]).await.unwrap();
         let worker = claim_one(&tasks, "wk_1").await;
         for _ in 0..5 {
+            let seen = tasks.leases().await.unwrap().remove(0);
             env.clock.advance(TimeDelta::seconds(20));
             assert!(tasks.heartbeat(&worker, LEASE).await.unwrap());
-            assert_eq!(tasks.expire_leases().await.unwrap(), 0);
+            assert!(!tasks.end_lease(&seen).await.unwrap());
             assert_eq!(tasks.take_over().await.unwrap(), TakenOver::default());
         }
     }
@@ -34,8 +35,7 @@ both_engines! {
         let tasks = env.tasks();
         let id = tasks.enqueue(&[NewTask::of(&Play::default()).unwrap()]).await.unwrap()[0].id();
         let worker = claim_one(&tasks, "wk_1").await;
-        env.clock.advance(TimeDelta::seconds(31));
-        assert_eq!(tasks.expire_leases().await.unwrap(), 1);
+        end_leases(&tasks).await;
         assert_eq!(tasks.take_over().await.unwrap(), TakenOver { requeued: 1, ..TakenOver::default() });
         assert!(!tasks.heartbeat(&worker, LEASE).await.unwrap());
 
@@ -52,8 +52,7 @@ both_engines! {
         let id = tasks.enqueue(&[task]).await.unwrap()[0].id();
         for n in 0..3 {
             claim_one(&tasks, &format!("wk_{n}")).await;
-            env.clock.advance(TimeDelta::seconds(31));
-            tasks.expire_leases().await.unwrap();
+            end_leases(&tasks).await;
             tasks.take_over().await.unwrap();
         }
         let row = tasks.show(id).await.unwrap().unwrap();
@@ -65,8 +64,7 @@ both_engines! {
         let id = tasks.enqueue(&[NewTask::of(&Play::default()).unwrap()]).await.unwrap()[0].id();
         for n in 0..2 {
             claim_one(&tasks, &format!("wk_{n}")).await;
-            env.clock.advance(TimeDelta::seconds(31));
-            tasks.expire_leases().await.unwrap();
+            end_leases(&tasks).await;
             tasks.take_over().await.unwrap();
         }
         let worker = WorkerId::new("wk_2");
@@ -98,8 +96,7 @@ both_engines! {
         let worker = WorkerId::new("wk_1");
         tasks.register_worker(&worker, "test", LEASE).await.unwrap();
         assert_eq!(tasks.claim_due(&worker, Play::QUEUE, 600).await.unwrap().len(), 600);
-        env.clock.advance(TimeDelta::seconds(31));
-        tasks.expire_leases().await.unwrap();
+        end_leases(&tasks).await;
 
         let sweeps: Vec<_> = (0..4)
             .map(|_| {

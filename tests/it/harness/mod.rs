@@ -159,6 +159,13 @@ impl Env {
     }
 }
 
+/// Ends every lease as whoever watches over them does: the holders have been silent for too long.
+pub(crate) async fn end_leases(tasks: &Tasks) {
+    for lease in tasks.leases().await.unwrap() {
+        assert!(tasks.end_lease(&lease).await.unwrap(), "{} renewed its lease", lease.id);
+    }
+}
+
 /// Waits for something that is about to hold; fails with what it was when it does not.
 pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let wait = async {

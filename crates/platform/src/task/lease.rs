@@ -29,7 +29,6 @@ crate::statements! {
     }
     HEARTBEAT = same { "UPDATE workers SET lease_until = $2, beat = beat + 1 WHERE id = $1" }
     RESIGN = same { "DELETE FROM workers WHERE id = $1" }
-    EXPIRE = same { "DELETE FROM workers WHERE lease_until < $1" }
     LEASES = same { "SELECT id, lease_until, beat, lease_ms FROM workers LIMIT 10000" }
     /// Says that a lease is missed. This is written so that it is known that something can be written.
     GIVE_NOTICE = same { "UPDATE workers SET lease_until = $3 WHERE id = $1 AND beat = $2" }
@@ -177,12 +176,6 @@ impl Tasks {
     /// Ends every lease: on SQLite one process holds the file, so whoever was there before is gone.
     pub async fn expire_all_leases(&self) -> Result<u64, DbError> {
         EXPIRE_ALL.query().execute(&mut self.db.write_one().await?).await
-    }
-
-    /// Ends the leases that have run out by this clock. For tests, whose clock is the only one; workers watch one
-    /// another by [`LeaseWatch`](crate::worker::LeaseWatch), which trusts no clock.
-    pub async fn expire_leases(&self) -> Result<u64, DbError> {
-        EXPIRE.bind(self.clock.now()).execute(&mut self.db.write_one().await?).await
     }
 
     /// Every lease there is.
