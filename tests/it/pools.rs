@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use trunkline_platform::clock::Clock;
+use trunkline_platform::db::{Stmt, Text};
 use trunkline_platform::job::{Job, Priority, Queue};
 use trunkline_platform::ring::Ring;
 use trunkline_platform::task::{NewTask, TaskState, Tasks, WorkerId};
@@ -143,6 +144,20 @@ both_engines! {
         let later = tasks.clock().now() + chrono::TimeDelta::seconds(60);
         assert_eq!(readiness.silent(later), [Queue::new("test")]);
     }
+}
+
+/// SQLite reads whatever others have locked, and has one writer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lease_is_renewed_while_the_look_for_lost_tasks_stands_still() {
+    let env = Env::postgres().await;
+    let (tasks, acts) = (env.live_tasks(), Acts::new());
+    let mut blocker = tasks.begin().await.unwrap();
+    static LOCK: Stmt = Stmt { name: "LOCK", text: Text::Same("LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE") };
+    LOCK.query().execute(blocker.session()).await.unwrap();
+    let workers = start(&env, &tasks, &acts, config()).await;
+    until("the lease was renewed five times", async || tasks.leases().await.unwrap()[0].beat >= 5).await;
+    drop(blocker);
+    workers.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -165,7 +165,8 @@ impl Tasks {
     pub async fn heartbeat(&self, worker: &WorkerId, lease: TimeDelta) -> Result<bool, DbError> {
         let until = self.clock.now() + lease;
         let query = HEARTBEAT.bind(worker.as_str()).bind(until);
-        Ok(query.execute(&mut self.db.write_one_pinned().await?).await? == 1)
+        // Not on the connections of the workers, which claims and verdicts can have taken.
+        Ok(query.execute(&mut self.db.write_one().await?).await? == 1)
     }
 
     /// Says good-bye. Call it when nothing is held any more.

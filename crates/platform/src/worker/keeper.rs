@@ -1,5 +1,5 @@
 //! Keeps the lease: renews it, takes over what dead workers left, and finds tasks that the table says are
-//! ours but that never reached us.
+//! ours but that never reached us. The renewal is a task of its own, so that it never stands behind the rest.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use futures_util::FutureExt;
-use tokio::time::Instant;
+use tokio::time::{Instant, Interval};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::hands::Hands;
 use crate::db::DbError;
@@ -50,6 +51,7 @@ fn new_worker_id() -> WorkerId {
     WorkerId::new(format!("wk_{:016x}", rand::Rng::next_u64(&mut rand::rng())))
 }
 
+#[derive(Clone)]
 pub(super) struct Keeper {
     pub(super) tasks: Tasks,
     pub(super) lease: Lease,
@@ -62,20 +64,31 @@ impl Keeper {
     /// Keeps the lease until it is aborted.
     pub(super) async fn run(self) {
         self.hands.set_worker(self.lease.worker());
-        let mut rounds = tokio::time::interval(self.every.max(Duration::from_millis(10)));
-        rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let _heart = AbortOnDropHandle::new(tokio::spawn(self.clone().beat()));
         let mut watch = LeaseWatch::new(self.tasks.clone(), self.metrics.clone(), self.lease.length);
+        let mut rounds = self.rounds();
+        loop {
+            rounds.tick().await;
+            if AssertUnwindSafe(self.look_after(&mut watch)).catch_unwind().await.is_err() {
+                tracing::error!("the watch over leases panicked; it goes on");
+            }
+        }
+    }
+
+    /// Renews the lease, and does nothing else.
+    async fn beat(self) {
         let length = self.lease.length.to_std().unwrap_or_default();
         let mut good_until = Instant::now() + length;
+        let mut rounds = self.rounds();
         loop {
             rounds.tick().await;
             let asked_at = Instant::now();
-            match AssertUnwindSafe(self.round(&mut watch)).catch_unwind().await {
+            match AssertUnwindSafe(self.renew()).catch_unwind().await {
                 Ok(Ok(())) => good_until = asked_at + length,
                 Ok(Err(error)) => {
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
-                        "the lease could not be looked after"
+                        "the lease could not be renewed"
                     );
                     if Instant::now() >= good_until {
                         // Others may have taken over by now.
@@ -87,22 +100,36 @@ impl Keeper {
         }
     }
 
-    async fn round(&self, watch: &mut LeaseWatch) -> Result<(), DbError> {
+    fn rounds(&self) -> Interval {
+        let mut rounds = tokio::time::interval(self.every.max(Duration::from_millis(10)));
+        rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        rounds
+    }
+
+    async fn renew(&self) -> Result<(), DbError> {
         let worker = self.lease.worker();
         if !self.tasks.heartbeat(&worker, self.lease.length).await? {
             self.lost(&worker).await?;
         }
-        // What follows can wait; the lease cannot.
+        Ok(())
+    }
+
+    /// What can wait; the lease cannot.
+    async fn look_after(&self, watch: &mut LeaseWatch) {
         if let Err(error) = watch.look().await {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "other workers' leases could not be looked at"
             );
         }
-        if self.hands.in_doubt() {
-            self.hands.settle_doubt(&self.tasks, &self.lease.worker()).await?;
+        if self.hands.in_doubt()
+            && let Err(error) = self.hands.settle_doubt(&self.tasks, &self.lease.worker()).await
+        {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "what the table says is ours could not be looked at"
+            );
         }
-        Ok(())
     }
 
     /// The lease ran out and was ended by somebody: what runs no longer counts.
