@@ -1,6 +1,8 @@
 //! The database as commands that only look open it: it is neither made nor migrated, and another process may be
 //! at work on it.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, Result, bail};
 use prometheus::Registry;
 use trunkline_platform::clock::Clock;
@@ -20,9 +22,9 @@ static HAS_HISTORY: Stmt = Stmt {
         sqlite: "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = '_sqlx_migrations'",
     },
 };
-static NEWEST_APPLIED: Stmt = Stmt {
-    name: "NEWEST_APPLIED",
-    text: Text::Same("SELECT MAX(version) FROM _sqlx_migrations WHERE success"),
+static APPLIED: Stmt = Stmt {
+    name: "APPLIED",
+    text: Text::Same("SELECT version FROM _sqlx_migrations WHERE success ORDER BY version"),
 };
 
 /// Opens the database for looking.
@@ -33,15 +35,21 @@ pub(super) async fn open(config: &Config) -> Result<Db> {
     }
     let opened = Db::open_existing(&database.url, &database.options()).await;
     let db = opened.with_context(|| format!("cannot open {:?}", database.url))?;
-    let (applied, known) = (version(&db).await?, newest(db.engine()));
-    match applied {
-        None => bail!("{:?} has no tables yet: run `trunkline migrate`", database.url),
-        Some(applied) if applied < known => bail!(
-            "the schema of {:?} is at {applied}, and this program needs {known}: run `trunkline migrate`",
-            database.url
-        ),
-        Some(_) => Ok(db),
+    let applied = applied(&db).await?;
+    if applied.is_empty() {
+        bail!("{:?} has no tables yet: run `trunkline migrate`", database.url);
     }
+    // Migrations can be applied out of order, so the newest does not tell.
+    let missing: Vec<String> =
+        known(db.engine()).filter(|version| !applied.contains(version)).map(|v| v.to_string()).collect();
+    if !missing.is_empty() {
+        bail!(
+            "the schema of {:?} lacks what this program needs, migration {}: run `trunkline migrate`",
+            database.url,
+            missing.join(", ")
+        );
+    }
+    Ok(db)
 }
 
 /// The task table, opened for looking.
@@ -70,22 +78,27 @@ pub(super) async fn connect(database: &DatabaseConfig) -> Result<Db> {
 
 /// The newest migration that was applied.
 pub(super) async fn version(db: &Db) -> Result<Option<i64>, DbError> {
+    Ok(applied(db).await?.last().copied())
+}
+
+/// The migrations that were applied.
+async fn applied(db: &Db) -> Result<BTreeSet<i64>, DbError> {
     let mut session = db.read().await?;
     let (tables,): (i64,) = HAS_HISTORY.query().one(&mut session).await?;
     if tables == 0 {
-        return Ok(None);
+        return Ok(BTreeSet::new());
     }
-    let (newest,): (Option<i64>,) = NEWEST_APPLIED.query().one(&mut session).await?;
-    Ok(newest)
+    let versions: Vec<(i64,)> = APPLIED.query().all(&mut session).await?;
+    Ok(versions.into_iter().map(|(version,)| version).collect())
 }
 
-/// The newest migration of this program.
-fn newest(engine: Engine) -> i64 {
+/// The migrations of this program.
+fn known(engine: Engine) -> impl Iterator<Item = i64> {
     let migrator = match engine {
         Engine::Postgres => &schema::POSTGRES,
         Engine::Sqlite => &schema::SQLITE,
     };
-    migrator.iter().map(|migration| migration.version).max().unwrap_or(0)
+    migrator.iter().map(|migration| migration.version)
 }
 
 /// A database for tests of commands.
@@ -145,7 +158,19 @@ mod tests {
             Stmt { name: "FORGET", text: Text::Same("DELETE FROM _sqlx_migrations WHERE version > 1") };
         FORGET.query().execute(&mut tasks.db().write_one().await.unwrap()).await.unwrap();
         let error = open(&place.config).await.unwrap_err().to_string();
-        assert!(error.contains("is at 1, and this program needs "), "{error}");
+        assert!(error.contains("lacks what this program needs, migration 2, 3, 4"), "{error}");
+        assert!(error.ends_with("run `trunkline migrate`"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_migration_left_out_before_the_newest_is_named() {
+        let place = place();
+        let tasks = place.migrated().await;
+        static SKIP: Stmt =
+            Stmt { name: "SKIP", text: Text::Same("DELETE FROM _sqlx_migrations WHERE version = 3") };
+        SKIP.query().execute(&mut tasks.db().write_one().await.unwrap()).await.unwrap();
+        let error = open(&place.config).await.unwrap_err().to_string();
+        assert!(error.ends_with("needs, migration 3: run `trunkline migrate`"), "{error}");
     }
 
     #[tokio::test]
@@ -154,7 +179,7 @@ mod tests {
         let tasks = place.migrated().await;
         let writer = tasks.begin().await.unwrap();
         let db = open(&place.config).await.unwrap();
-        assert_eq!(version(&db).await.unwrap(), Some(newest(Engine::Sqlite)));
+        assert_eq!(version(&db).await.unwrap(), known(Engine::Sqlite).max());
         drop(writer);
     }
 }
