@@ -2,6 +2,7 @@
 //! at work on it.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use prometheus::Registry;
@@ -57,8 +58,18 @@ pub(super) async fn open_tasks(config: &Config) -> Result<Tasks> {
     Ok(tasks(open(config).await?))
 }
 
-/// The task table, opened for acts that workers are told of at once.
-pub(super) async fn open_to_act(config: &Config) -> Result<Tasks> {
+/// How long a command waits at its end until the bell has rung. Without it the tasks are found by polling.
+const BELL_DEADLINE: Duration = Duration::from_millis(500);
+
+/// Opens the task table for an act that workers are told of at once, and stays until they are told.
+pub(super) async fn act<T>(config: &Config, act: impl AsyncFnOnce(&Tasks) -> Result<T>) -> Result<T> {
+    let tasks = open_to_act(config).await?;
+    let acted = act(&tasks).await;
+    tasks.ring().flush(BELL_DEADLINE).await;
+    acted
+}
+
+async fn open_to_act(config: &Config) -> Result<Tasks> {
     let db = open(config).await?;
     let ring =
         config.redis.ring(&db, Metrics::new(&Registry::new())?).context("setting up Redis (redis.url)")?;

@@ -91,8 +91,7 @@ impl JobsCommand {
             Action::List(list) => list.text(&jobs)?,
             Action::Schema(schema) => output::json(&known(&jobs, &schema.name)?.schema())?,
             Action::Enqueue(enqueue) => {
-                let tasks = database::open_to_act(config).await?;
-                enqueue.run(&jobs, &tasks).await?
+                database::act(config, async |tasks| enqueue.run(&jobs, tasks).await).await?
             }
         })
     }

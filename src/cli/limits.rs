@@ -117,8 +117,10 @@ impl QueuesCommand {
             QueueAction::List(list) => {
                 output::print(&list_queues(&database::open_tasks(config).await?, list.json).await?)
             }
-            QueueAction::Pause(one) => one.set(&database::open_to_act(config).await?, true).await,
-            QueueAction::Resume(one) => one.set(&database::open_to_act(config).await?, false).await,
+            QueueAction::Pause(one) => database::act(config, async |tasks| one.set(tasks, true).await).await,
+            QueueAction::Resume(one) => {
+                database::act(config, async |tasks| one.set(tasks, false).await).await
+            }
         }
     }
 }
@@ -130,8 +132,8 @@ impl LimitsCommand {
                 let rows = database::open_tasks(config).await?.limits().await?;
                 output::print(&if list.json { output::json(&rows)? } else { table(&rows) })
             }
-            LimitAction::Set(set) => set.run(&database::open_to_act(config).await?).await,
-            LimitAction::Clear(clear) => clear.run(&database::open_to_act(config).await?).await,
+            LimitAction::Set(set) => database::act(config, async |tasks| set.run(tasks).await).await,
+            LimitAction::Clear(clear) => database::act(config, async |tasks| clear.run(tasks).await).await,
         }
     }
 }

@@ -69,8 +69,12 @@ impl TasksCommand {
         let text = match self.action {
             Action::List(list) => list.text(&database::open_tasks(config).await?).await?,
             Action::Show(show) => show.text(&database::open_tasks(config).await?).await?,
-            Action::Cancel(cancel) => return cancel.run(&database::open_to_act(config).await?).await,
-            Action::Change(change) => return change.run(&database::open_to_act(config).await?).await,
+            Action::Cancel(cancel) => {
+                return database::act(config, async |tasks| cancel.run(tasks).await).await;
+            }
+            Action::Change(change) => {
+                return database::act(config, async |tasks| change.run(tasks).await).await;
+            }
         };
         output::print(&text)
     }
@@ -119,12 +123,12 @@ impl Show {
         let follow_ups = timeline::follow_ups(tasks, &row).await?;
         let moments = timeline::of(&row, &attempts, &acts);
         let view = |text: &str| if self.unmask { text.to_owned() } else { mask::phones_in(text) };
+        let progress = tasks.progress(self.id).await?;
+        let progress = progress.map(|said| ProgressRow { note: said.note.as_deref().map(view), ..said });
         let attempts: Vec<AttemptRow> = attempts
             .into_iter()
             .map(|attempt| AttemptRow { error: attempt.error.as_deref().map(view), ..attempt })
             .collect();
-        let progress = tasks.progress(self.id).await?;
-        let progress = progress.map(|said| ProgressRow { note: said.note.as_deref().map(view), ..said });
         if self.json {
             let mut document = as_json(row, self.unmask)?;
             document["attempts"] = json!(attempts);
@@ -231,11 +235,11 @@ fn when(row: &TaskRow, now: DateTime<Utc>) -> String {
 #[cfg(test)]
 mod tests {
     use trunkline_platform::audit::{self, Act, Actor};
+    use trunkline_platform::db::{Stmt, Text};
     use trunkline_platform::job::Queue;
     use trunkline_platform::task::{Finish, NewTask, OnConflict, Verdict, WorkerId};
 
     use super::*;
-    use trunkline_platform::db::{Stmt, Text};
     use crate::cli::database::testing::{Place, place};
 
     const QUEUE: Queue = Queue::new("messages");
@@ -372,10 +376,6 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_task_is_shown_whole_to_who_asks_for_it() {
-        let place = place();
-        let tasks = two_tasks(&place).await;
-    #[tokio::test]
     async fn what_a_job_says_of_its_progress_is_masked_in_text_and_in_json() {
         let place = place();
         let tasks = two_tasks(&place).await;
@@ -396,6 +396,10 @@ mod tests {
         assert!(text.contains("texting +12125550101"), "{text}");
     }
 
+    #[tokio::test]
+    async fn a_task_is_shown_whole_to_who_asks_for_it() {
+        let place = place();
+        let tasks = two_tasks(&place).await;
         let text = Show { unmask: true, json: true, ..show(1) }.text(&tasks).await.unwrap();
         let task: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(task["payload"]["to"], "+12125550101");

@@ -69,6 +69,28 @@ async fn another_process_hears_of_new_tasks_without_looking() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_ends_at_once_is_heard_when_it_waits_for_its_bell() {
+    let env = Env::postgres().await;
+    let (worker, acts) = (process(&env), Acts::new());
+    let workers = work(&env, &worker, &acts, NO_POLL).await;
+    until("it listens", async || worker.ring().ping().await.is_ok()).await;
+    enqueue(&worker, 1).await;
+    until("it has looked", async || acts.runs().len() == 1).await;
+    let brief = process(&env);
+    enqueue(&brief, 1).await;
+    brief.ring().flush(NO_POLL).await;
+    drop(brief);
+    until("the bell brought it", async || acts.runs().len() == 2).await;
+
+    // Redis: what was flushed is there.
+    let redis = env.tasks();
+    enqueue(&redis, 3).await;
+    redis.ring().flush(NO_POLL).await;
+    assert_eq!(redis.ring().len(Play::QUEUE, Play::PRIORITY).await, 3);
+    workers.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_was_said_while_nobody_listened_is_looked_for_when_the_connection_is_back() {
     let env = Env::postgres().await;
     let (enqueuer, worker, acts) = (process(&env), process(&env), Acts::new());

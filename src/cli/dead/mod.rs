@@ -45,11 +45,15 @@ impl DeadCommand {
             Action::Groups(groups) => groups.text(&database::open_tasks(config).await?).await?,
             Action::List(list) => list.text(&database::open_tasks(config).await?).await?,
             Action::Show(show) => show.text(&database::open_tasks(config).await?).await?,
-            Action::Retry(retry) => return retry.run(&database::open_to_act(config).await?).await,
-            Action::Edit(edit) => return edit.run(&database::open_to_act(config).await?).await,
-            Action::Discard(discard) => return discard.run(&database::open_to_act(config).await?).await,
-            Action::Skip(skip) => return skip.run(&database::open_to_act(config).await?).await,
-            Action::Replay(replay) => return replay.run(&database::open_to_act(config).await?).await,
+            Action::Retry(retry) => return database::act(config, async |tasks| retry.run(tasks).await).await,
+            Action::Edit(edit) => return database::act(config, async |tasks| edit.run(tasks).await).await,
+            Action::Discard(discard) => {
+                return database::act(config, async |tasks| discard.run(tasks).await).await;
+            }
+            Action::Skip(skip) => return database::act(config, async |tasks| skip.run(tasks).await).await,
+            Action::Replay(replay) => {
+                return database::act(config, async |tasks| replay.run(tasks).await).await;
+            }
         };
         output::print(&text)?;
         Ok(ExitCode::SUCCESS)

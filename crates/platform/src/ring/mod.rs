@@ -81,6 +81,17 @@ impl Ring {
         }
     }
 
+    /// Waits until the bells pushed so far have rung elsewhere, but no longer than `deadline`: for processes that
+    /// are about to end. A bell that did not ring is no error.
+    pub async fn flush(&self, deadline: Duration) {
+        let mut unrung = match self {
+            Self::Local(_) => return,
+            Self::Postgres(ring) => ring.unrung(),
+            Self::Redis(ring) => ring.unrung(),
+        };
+        let _ = tokio::time::timeout(deadline, unrung.wait_for(|count| *count == 0)).await;
+    }
+
     /// One queue's listener. Each fetch loop has its own.
     pub fn listen(&self, queue: Queue) -> Listener {
         match self {

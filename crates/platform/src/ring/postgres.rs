@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use thiserror::Error;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::task::AbortOnDropHandle;
@@ -56,6 +56,8 @@ struct Shared {
     /// Queues of which the other processes have not been told yet.
     untold: Mutex<BTreeSet<String>>,
     rung: Notify,
+    /// Queues of which the others have not been told, and those that are being told.
+    unrung: watch::Sender<usize>,
     listens: AtomicBool,
 }
 
@@ -76,8 +78,14 @@ impl PostgresRing {
                 untold.insert(bell.queue.clone());
             }
         }
+        self.shared.unrung.send_replace(untold.len());
         drop(untold);
         self.shared.rung.notify_one();
+    }
+
+    /// How many queues the others have not been told of.
+    pub(super) fn unrung(&self) -> watch::Receiver<usize> {
+        self.shared.unrung.subscribe()
     }
 
     /// The ring of this process, into which it puts what it hears.
@@ -193,7 +201,10 @@ impl Bellman {
                 text.push(' ');
             }
         }
-        call(sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(text), listener).await
+        call(sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(text), listener).await?;
+        let untold = self.shared.untold();
+        self.shared.unrung.send_replace(untold.len());
+        Ok(())
     }
 
     /// The names of queues; none means any.

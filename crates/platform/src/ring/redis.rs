@@ -8,7 +8,7 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, RedisError};
 use thiserror::Error;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Bell, CAPACITY};
@@ -39,6 +39,8 @@ pub struct RedisRing {
     client: Client,
     prefix: String,
     pushes: mpsc::Sender<Vec<Bell>>,
+    /// Batches that were neither pushed nor dropped yet.
+    unrung: watch::Sender<usize>,
     metrics: Metrics,
 }
 
@@ -46,11 +48,13 @@ impl RedisRing {
     pub(super) fn new(url: &str, prefix: &str, metrics: Metrics) -> Result<Self, RedisRingError> {
         let client = Client::open(url).map_err(RedisRingError::Url)?;
         let (pushes, inbox) = mpsc::channel(PENDING_PUSHES);
-        let ring = Self { client, prefix: prefix.to_owned(), pushes, metrics };
+        let unrung = watch::Sender::new(0);
+        let ring = Self { client, prefix: prefix.to_owned(), pushes, unrung, metrics };
         tokio::spawn(
             Pusher {
                 line: Line::new(ring.client.clone()),
                 prefix: ring.prefix.clone(),
+                unrung: ring.unrung.clone(),
                 metrics: ring.metrics.clone(),
             }
             .run(inbox),
@@ -59,9 +63,16 @@ impl RedisRing {
     }
 
     pub(super) fn push(&self, bells: Vec<Bell>) {
+        self.unrung.send_modify(|count| *count += 1);
         if let Err(refused) = self.pushes.try_send(bells) {
+            self.unrung.send_modify(|count| *count -= 1);
             self.metrics.ring_dropped.inc_by(refused.into_inner().len() as u64);
         }
+    }
+
+    /// How many batches are on their way.
+    pub(super) fn unrung(&self) -> watch::Receiver<usize> {
+        self.unrung.subscribe()
     }
 
     pub(super) fn listen(&self, queue: Queue) -> RedisListener {
@@ -105,16 +116,19 @@ fn key(prefix: &str, queue: &str, priority: Priority) -> String {
 struct Pusher {
     line: Line,
     prefix: String,
+    unrung: watch::Sender<usize>,
     metrics: Metrics,
 }
 
 impl Pusher {
     async fn run(mut self, mut inbox: mpsc::Receiver<Vec<Bell>>) {
         while let Some(mut bells) = inbox.recv().await {
+            let mut batches = 1;
             while bells.len() < PUSH_BATCH
                 && let Ok(more) = inbox.try_recv()
             {
                 bells.extend(more);
+                batches += 1;
             }
             if let Err(error) = self.push(&bells).await {
                 self.metrics.ring_dropped.inc_by(bells.len() as u64);
@@ -125,6 +139,7 @@ impl Pusher {
                     "bells dropped"
                 );
             }
+            self.unrung.send_modify(|count| *count -= batches);
         }
     }
 
