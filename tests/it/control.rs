@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use trunkline_platform::audit::{self, Actor, AuditFilter};
 use trunkline_platform::job::{Job, Priority};
-use trunkline_platform::task::{Change, NewTask, Outcome, TaskId, TaskState, Tasks, WorkerId};
+use trunkline_platform::task::{Change, NewTask, Outcome, TaskId, TaskState, Tasks, Unfinished, WorkerId};
 use trunkline_platform::worker::{WorkerConfig, Workers};
 
 use crate::harness::{Act, Acts, Env, Play, both_engines, end_leases, registry, until};
@@ -99,6 +99,29 @@ both_engines! {
         assert_eq!(state(&tasks, id).await, TaskState::Cancelled);
     }
 
+    async fn a_task_that_no_longer_is_what_it_was_chosen_by_is_refused(env: Env) {
+        let tasks = env.tasks();
+        let worker = WorkerId::new("wk_1");
+        tasks.register_worker(&worker, "test", TimeDelta::seconds(30)).await.unwrap();
+        let pending = Unfinished { state: Some(TaskState::Pending), ..Unfinished::default() };
+        let here = Unfinished { queue: Some("test".to_owned()), ..Unfinished::default() };
+        let begun = enqueue(&tasks, Act::Succeed).await;
+        let chosen = tasks.unfinished(&pending, 10).await.unwrap();
+        assert_eq!(tasks.claim_due(&worker, Play::QUEUE, 10).await.unwrap().len(), 1);
+        let acted = tasks.cancel_those(&chosen, &pending, &actor()).await.unwrap();
+        let why = "it is running by now and not pending any more".to_owned();
+        assert_eq!((acted[0].id, &acted[0].outcome), (begun, &Outcome::Refused { why }));
+        assert!(tasks.show(begun).await.unwrap().unwrap().cancel_requested_at.is_none());
+
+        let moved = enqueue(&tasks, Act::Succeed).await;
+        let away = Change { queue: Some("elsewhere".to_owned()), ..Change::default() };
+        tasks.change(&[moved], &away, &actor()).await.unwrap();
+        let sooner = Change { priority: Some(Priority::URGENT), ..Change::default() };
+        let acted = tasks.change_those(&[moved], &here, &sooner, &actor()).await.unwrap();
+        let why = "it is in queue elsewhere by now and not in test any more".to_owned();
+        assert_eq!(acted[0].outcome, Outcome::Refused { why });
+    }
+
     async fn priority_time_and_queue_of_a_waiting_task_can_be_changed(env: Env) {
         let (tasks, acts) = (env.tasks(), Acts::new());
         let kit = env.kit(&acts);
@@ -162,6 +185,8 @@ mod command_line {
             assert!(error.contains("none of the tasks was cancelled"), "{error}");
             let error = program.run(&["tasks", "cancel", "--by", "ana"]).unwrap_err().to_string();
             assert!(error.contains("which tasks?"), "{error}");
+            let error = program.run(&["tasks", "cancel", "--state", "done", "--by", "ana"]).unwrap_err().to_string();
+            assert!(error.contains("a task that is done has ended: say pending or running"), "{error}");
 
             let did = real(&program, &["tasks", "change", "--all", "--priority", "urgent", "--in", "2h", "--by", "ana", "--json"]);
             assert_eq!(did["done"], 2);

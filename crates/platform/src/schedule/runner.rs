@@ -15,7 +15,7 @@ use super::store::{self, Line, Outcome, ScheduleState, Tick};
 use crate::audit::Actor;
 use crate::crash_point;
 use crate::db::DbError;
-use crate::task::{NewTask, TaskId, TaskTx, Tasks};
+use crate::task::{NewTask, TaskId, TaskTx, Tasks, Unfinished};
 
 /// The longest the scheduler sleeps: clocks can be set.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
@@ -260,5 +260,5 @@ pub(super) async fn fire(
 async fn cancel(tx: &mut TaskTx, schedule: &Schedule, live: &[TaskId]) -> Result<(), DbError> {
     let reason = Some("a later tick takes its place".to_owned());
     let actor = Actor { name: format!("schedule:{}", schedule.name), reason };
-    tx.cancel(live, &actor).await.map(drop)
+    tx.cancel(live, &Unfinished::default(), &actor).await.map(drop)
 }

@@ -13,7 +13,7 @@ use crate::db::DbError;
 use crate::job::Priority;
 use crate::ring::Bell;
 
-/// The most tasks of one transaction.
+/// The most tasks to give to one act: each is one transaction.
 pub const CONTROL_BATCH: usize = 500;
 
 crate::statements! {
@@ -131,13 +131,20 @@ struct Id {
 impl Tasks {
     /// Cancels tasks: those that wait end at once, those that run are told and end with their attempt.
     pub async fn cancel(&self, ids: &[TaskId], actor: &Actor) -> Result<Vec<Acted>, DbError> {
-        let mut all = Vec::with_capacity(ids.len());
-        for batch in ids.chunks(CONTROL_BATCH) {
-            let mut tx = self.begin().await?;
-            all.extend(tx.cancel(batch, actor).await?);
-            tx.commit().await?;
-        }
-        Ok(all)
+        self.cancel_those(ids, &Unfinished::default(), actor).await
+    }
+
+    /// [`Tasks::cancel`] of those that still match what they were chosen by.
+    pub async fn cancel_those(
+        &self,
+        ids: &[TaskId],
+        only: &Unfinished,
+        actor: &Actor,
+    ) -> Result<Vec<Acted>, DbError> {
+        let mut tx = self.begin().await?;
+        let acted = tx.cancel(ids, only, actor).await?;
+        tx.commit().await?;
+        Ok(acted)
     }
 
     /// Changes priority, time or queue of tasks that wait.
@@ -147,24 +154,29 @@ impl Tasks {
         change: &Change,
         actor: &Actor,
     ) -> Result<Vec<Acted>, DbError> {
-        let mut all = Vec::with_capacity(ids.len());
-        for batch in ids.chunks(CONTROL_BATCH) {
-            let mut tx = self.begin().await?;
-            all.extend(tx.change(batch, change, actor).await?);
-            tx.commit().await?;
-        }
-        Ok(all)
+        self.change_those(ids, &Unfinished::default(), change, actor).await
+    }
+
+    /// [`Tasks::change`] of those that still match what they were chosen by.
+    pub async fn change_those(
+        &self,
+        ids: &[TaskId],
+        only: &Unfinished,
+        change: &Change,
+        actor: &Actor,
+    ) -> Result<Vec<Acted>, DbError> {
+        let mut tx = self.begin().await?;
+        let acted = tx.change(ids, only, change, actor).await?;
+        tx.commit().await?;
+        Ok(acted)
     }
 
     /// Takes dead letters out of the lines they hold up, for good: retried later, such a task runs outside its line.
     pub async fn skip(&self, ids: &[TaskId], actor: &Actor) -> Result<Vec<Acted>, DbError> {
-        let mut all = Vec::with_capacity(ids.len());
-        for batch in ids.chunks(CONTROL_BATCH) {
-            let mut tx = self.begin().await?;
-            all.extend(tx.skip(batch, actor).await?);
-            tx.commit().await?;
-        }
-        Ok(all)
+        let mut tx = self.begin().await?;
+        let acted = tx.skip(ids, actor).await?;
+        tx.commit().await?;
+        Ok(acted)
     }
 
     /// Tasks that have not ended, by id; at most `limit`.
@@ -189,11 +201,16 @@ impl Tasks {
 }
 
 impl TaskTx {
-    /// [`Tasks::cancel`] inside a caller's transaction; at most [`CONTROL_BATCH`] at a time.
-    pub async fn cancel(&mut self, ids: &[TaskId], actor: &Actor) -> Result<Vec<Acted>, DbError> {
+    /// [`Tasks::cancel_those`] inside a caller's transaction.
+    pub async fn cancel(
+        &mut self,
+        ids: &[TaskId],
+        only: &Unfinished,
+        actor: &Actor,
+    ) -> Result<Vec<Acted>, DbError> {
         let now = self.clock.now();
         let found = self.lock_tasks(ids).await?;
-        let acted = judge(ids, &found, |task| match task.state {
+        let acted = judge(ids, &found, only, |task| match task.state {
             TaskState::Pending => Outcome::Done,
             TaskState::Running => Outcome::Told,
             ended => Outcome::Refused { why: format!("it has ended ({ended}); there is nothing to cancel") },
@@ -219,12 +236,13 @@ impl TaskTx {
     async fn change(
         &mut self,
         ids: &[TaskId],
+        only: &Unfinished,
         change: &Change,
         actor: &Actor,
     ) -> Result<Vec<Acted>, DbError> {
         let now = self.clock.now();
         let found = self.lock_tasks(ids).await?;
-        let acted = judge(ids, &found, |task| match task.state {
+        let acted = judge(ids, &found, only, |task| match task.state {
             TaskState::Pending => Outcome::Done,
             TaskState::Running => {
                 Outcome::Refused { why: "it is running; cancel it, or wait for its end".to_owned() }
@@ -261,19 +279,19 @@ impl TaskTx {
         Ok(acted)
     }
 
-    /// [`Tasks::skip`] inside a caller's transaction; at most [`CONTROL_BATCH`] at a time.
-    pub async fn skip(&mut self, ids: &[TaskId], actor: &Actor) -> Result<Vec<Acted>, DbError> {
+    async fn skip(&mut self, ids: &[TaskId], actor: &Actor) -> Result<Vec<Acted>, DbError> {
         let now = self.clock.now();
         let found = self.lock_tasks(ids).await?;
-        let acted = judge(ids, &found, |task| match (task.state, &task.ordering_key) {
-            (TaskState::Dead, Some(_)) => Outcome::Done,
-            (TaskState::Dead, None) => {
-                Outcome::Refused { why: "it is in no line and holds up nobody".to_owned() }
-            }
-            (state, _) => {
-                Outcome::Refused { why: format!("it is {state}; only a dead letter can be skipped") }
-            }
-        });
+        let acted =
+            judge(ids, &found, &Unfinished::default(), |task| match (task.state, &task.ordering_key) {
+                (TaskState::Dead, Some(_)) => Outcome::Done,
+                (TaskState::Dead, None) => {
+                    Outcome::Refused { why: "it is in no line and holds up nobody".to_owned() }
+                }
+                (state, _) => {
+                    Outcome::Refused { why: format!("it is {state}; only a dead letter can be skipped") }
+                }
+            });
         let chosen = chosen(&acted, &found);
         let ids: Vec<i64> = chosen.iter().map(|task| task.id.0).collect();
         LEAVE_LINE.bind(ids).execute(&mut self.session).await?;
@@ -297,13 +315,38 @@ impl TaskTx {
     }
 }
 
+impl Unfinished {
+    /// Why a task that was chosen is not meant any more. Its kind and correlation never change.
+    fn refuses(&self, task: &Locked) -> Option<Outcome> {
+        let why = match (self.state, &self.queue) {
+            (Some(state), _) if state != task.state => {
+                format!("it is {} by now and not {state} any more", task.state)
+            }
+            (_, Some(queue)) if *queue != task.queue => {
+                format!("it is in queue {} by now and not in {queue} any more", task.queue)
+            }
+            _ => return None,
+        };
+        Some(Outcome::Refused { why })
+    }
+}
+
 /// What the act means for each task asked for.
-fn judge(ids: &[TaskId], found: &BTreeMap<TaskId, Locked>, rule: impl Fn(&Locked) -> Outcome) -> Vec<Acted> {
+fn judge(
+    ids: &[TaskId],
+    found: &BTreeMap<TaskId, Locked>,
+    only: &Unfinished,
+    rule: impl Fn(&Locked) -> Outcome,
+) -> Vec<Acted> {
     let nothing =
         || Outcome::Refused { why: "there is no such task; `tasks list` names those there are".to_owned() };
     ids.iter()
         .map(|id| match found.get(id) {
-            Some(task) => Acted { id: *id, kind: Some(task.kind.clone()), outcome: rule(task) },
+            Some(task) => Acted {
+                id: *id,
+                kind: Some(task.kind.clone()),
+                outcome: only.refuses(task).unwrap_or_else(|| rule(task)),
+            },
             None => Acted { id: *id, kind: None, outcome: nothing() },
         })
         .collect()
