@@ -7,14 +7,15 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 use trunkline_platform::audit::{self, Actor, AuditFilter};
+use trunkline_platform::db::{Engine, Stmt, Text};
 use trunkline_platform::job::Jobs;
 use trunkline_platform::task::dead::{
-    Acted, Batch, Canary, DeadAct, DeadFilter, Edit, Order, Refusal, Replayed, Stopped, Target, replay,
+    Batch, BatchOutcome, Canary, DeadAct, DeadFilter, Edit, Order, Refusal, Replayed, Stopped, Target, replay,
 };
 use trunkline_platform::task::{NewTask, TaskId, TaskRow, TaskState, Tasks, WorkerId};
 use trunkline_platform::testkit::Kit;
 
-use crate::harness::{Act, Acts, Env, Play, both_engines, registry};
+use crate::harness::{Act, Acts, Env, Keyed, Play, both_engines, registry, until};
 
 fn play(act: Act) -> NewTask {
     NewTask::of(&Play { act, key: None }).unwrap()
@@ -47,7 +48,7 @@ async fn dead(env: &Env, kit: &Kit<Acts>, new: &[NewTask]) -> Vec<TaskId> {
     ids
 }
 
-async fn act(env: &Env, act: DeadAct, ids: &[TaskId], dry_run: bool) -> Acted {
+async fn act(env: &Env, act: DeadAct, ids: &[TaskId], dry_run: bool) -> BatchOutcome {
     Batch::new(&env.tasks(), act, ana(), dry_run).act_on(ids).await.unwrap()
 }
 
@@ -264,13 +265,78 @@ both_engines! {
         assert_eq!(task(&tasks, id).await.state, TaskState::Done);
     }
 
+    async fn keys_that_the_job_makes_follow_an_edit_and_a_line_is_never_changed(env: Env) {
+        let (tasks, kit) = (env.tasks(), env.kit(&Acts::new()));
+        let job = Keyed { fail: true, line: "l1".to_owned(), account: "a1".to_owned() };
+        let own = NewTask::of(&job).unwrap();
+        let chosen = NewTask { rate_key: Some("vip".to_owned()), ordering_key: None, ..own.clone() };
+        let ids = dead(&env, &kit, &[own, chosen]).await;
+        let set = |place: &str, value: Value| edit(Edit::Set(vec![(place.to_owned(), value)]));
+
+        let acted = act(&env, set("/line", json!("l2")), &ids[..1], false).await;
+        let why = acted.refused[0].why.to_string();
+        assert!(why.contains("its ordering key would change") && why.contains("enqueue a new one"), "{why}");
+        assert_eq!(task(&tasks, ids[0]).await.state, TaskState::Dead);
+
+        act(&env, set("/account", json!("a2")), &ids, false).await;
+        let keys = |row: TaskRow| (row.state, row.rate_key, row.ordering_key);
+        let own = keys(task(&tasks, ids[0]).await);
+        assert_eq!(own, (TaskState::Pending, Some("a2".to_owned()), Some("l1".to_owned())));
+        let chosen = keys(task(&tasks, ids[1]).await);
+        assert_eq!(chosen, (TaskState::Pending, Some("vip".to_owned()), None));
+
+        // Out of its line it stays, wherever its payload points.
+        kit.drain().await.unwrap();
+        tasks.skip(&ids[..1], &ana()).await.unwrap();
+        let acted = act(&env, set("/line", json!("l3")), &ids[..1], false).await;
+        assert_eq!(acted.done, ids[..1]);
+        assert_eq!(task(&tasks, ids[0]).await.ordering_key, None);
+    }
+
+    async fn an_edit_begins_with_the_payload_that_stands_when_its_turn_comes(env: Env) {
+        let (tasks, kit) = (env.tasks(), env.kit(&Acts::new()));
+        let id = dead(&env, &kit, &[play(Act::FailForGood)]).await[0];
+        // Somebody edits it, and it dies of that again, while ours is on its way.
+        static ELSEWHERE: Stmt = Stmt {
+            name: "ELSEWHERE",
+            text: Text::Same("UPDATE tasks SET payload = $2, died_at = $3 WHERE id = $1"),
+        };
+        let mut elsewhere = tasks.begin().await.unwrap();
+        let newer = r#"{"act":"fail_for_good","key":"newer"}"#;
+        let query = ELSEWHERE.bind(id.0).bind(newer).bind(env.clock.now() + TimeDelta::seconds(1));
+        query.execute(elsewhere.session()).await.unwrap();
+        let ours = {
+            let tasks = env.tasks();
+            let set = edit(Edit::Set(vec![("/act".to_owned(), json!("succeed"))]));
+            tokio::spawn(async move { Batch::new(&tasks, set, ana(), false).act_on(&[id]).await.unwrap() })
+        };
+        static WAITING: Stmt = Stmt {
+            name: "WAITING",
+            text: Text::Same(
+                "SELECT COUNT(*) FROM pg_stat_activity
+                 WHERE datname = current_database() AND wait_event_type = 'Lock'",
+            ),
+        };
+        if env.db.engine() == Engine::Postgres {
+            until("ours waits for theirs", async || {
+                let mut session = env.db.read().await.unwrap();
+                let (waiting,): (i64,) = WAITING.query().one(&mut session).await.unwrap();
+                waiting > 0
+            })
+            .await;
+        }
+        elsewhere.commit().await.unwrap();
+        assert_eq!(ours.await.unwrap().done, [id]);
+        assert_eq!(task(&tasks, id).await.payload, r#"{"act":"succeed","key":"newer"}"#);
+    }
+
     async fn a_filter_reaches_all_that_match_and_nothing_that_dies_meanwhile(env: Env) {
         let (tasks, kit) = (env.tasks(), env.kit(&Acts::new()));
         let new: Vec<_> = (0..1_203).map(|_| play(Act::FailForGood)).collect();
         dead(&env, &kit, &new).await;
         let filter = Target::Filter(by_kind("test.play"));
         let (mut batches, mut done) = (0, 0);
-        let told = |acted: &Acted| {
+        let told = |acted: &BatchOutcome| {
             batches += 1;
             done += acted.done.len();
             true

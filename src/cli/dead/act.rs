@@ -6,8 +6,8 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::{Value, json};
-use trunkline_platform::task::dead::{Acted, Batch, DeadAct, Edit, Edited, Target};
-use trunkline_platform::task::{self, Outcome, TaskId, Tasks};
+use trunkline_platform::task::dead::{Batch, BatchOutcome, DeadAct, Edit, Edited, Target};
+use trunkline_platform::task::{self, CONTROL_BATCH, Outcome, TaskId, Tasks};
 
 use super::select::SelectArgs;
 use crate::cli::audit::ActorArgs;
@@ -80,7 +80,17 @@ impl Discard {
 
 impl Skip {
     pub(super) async fn run(self, tasks: &Tasks) -> Result<ExitCode> {
-        let acted = tasks.skip(&self.ids, &self.actor.actor()?).await?;
+        let actor = self.actor.actor()?;
+        let (mut acted, mut ran) = (Vec::new(), Ok(()));
+        for batch in self.ids.chunks(CONTROL_BATCH) {
+            match tasks.skip(batch, &actor).await {
+                Ok(more) => acted.extend(more),
+                Err(error) => {
+                    ran = Err(error);
+                    break;
+                }
+            }
+        }
         let refused = acted.iter().any(|one| matches!(one.outcome, Outcome::Refused { .. }));
         output::print(&if self.json {
             output::json(&acted)?
@@ -93,6 +103,7 @@ impl Skip {
             };
             acted.iter().map(line).collect()
         })?;
+        ran.context("stopped here; what is told above is done")?;
         Ok(if refused { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 }
@@ -145,7 +156,7 @@ impl How {
 }
 
 impl Told {
-    fn add(&mut self, acted: &Acted) {
+    fn add(&mut self, acted: &BatchOutcome) {
         self.done.extend_from_slice(&acted.done);
         self.edited.extend_from_slice(&acted.edited);
         self.refused.extend(acted.refused.iter().map(|one| (one.id, one.why.to_string())));

@@ -171,6 +171,7 @@ impl Show {
             ("tries", Some(format!("{} (crashes {})", tries(&row), row.crashes))),
             ("unique key", row.unique_key.as_deref().map(view)),
             ("ordering key", row.ordering_key.as_deref().map(view)),
+            ("rate key", row.rate_key.as_deref().map(view)),
             ("holds up", behind.get(&row.id).map(|count| told_behind(row.id, *count))),
             ("fingerprint", row.fingerprint.clone()),
             (
@@ -209,10 +210,11 @@ fn told_behind(id: TaskId, count: i64) -> String {
 fn as_json(row: DeadRow, behind: &HashMap<TaskId, i64>, unmask: bool) -> Result<Value> {
     let view = |text: &str| if unmask { text.to_owned() } else { mask::phones_in(text) };
     let (unique_key, last_error) = (row.unique_key.as_deref().map(view), row.last_error.as_deref().map(view));
-    let ordering_key = row.ordering_key.as_deref().map(view);
+    let (ordering_key, rate_key) = (row.ordering_key.as_deref().map(view), row.rate_key.as_deref().map(view));
     let holds_up = behind.get(&row.id).copied();
     let payload = payload(&row.payload, unmask);
-    let mut document = serde_json::to_value(DeadRow { unique_key, last_error, ordering_key, ..row })?;
+    let mut document =
+        serde_json::to_value(DeadRow { unique_key, last_error, ordering_key, rate_key, ..row })?;
     document["holds_up"] = holds_up.into();
     document["payload"] = payload;
     Ok(document)

@@ -33,7 +33,7 @@ use trunkline_platform::ring::Ring;
 use trunkline_platform::task::Tasks;
 use trunkline_platform::testkit::Kit;
 
-pub(crate) use play::{Act, Acts, Hang, Play, registry};
+pub(crate) use play::{Act, Acts, Hang, Keyed, Play, registry};
 pub(crate) use program::{Program, free_port};
 pub(crate) use provider::{provider, provider_for, secrets};
 

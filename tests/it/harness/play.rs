@@ -166,6 +166,33 @@ impl Job for Hang {
     }
 }
 
+/// Makes a line and a rate of its payload.
+#[derive(Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Keyed {
+    pub(crate) fail: bool,
+    pub(crate) line: String,
+    pub(crate) account: String,
+}
+
+impl Job for Keyed {
+    type Services = Acts;
+    const NAME: &'static str = "test.keyed";
+    const QUEUE: Queue = Play::QUEUE;
+
+    fn ordering_key(&self) -> Option<String> {
+        Some(self.line.clone())
+    }
+
+    fn rate_key(&self) -> Option<String> {
+        Some(self.account.clone())
+    }
+
+    async fn run(&self, _: &Context<Acts>) -> Result<Done, Failure> {
+        if self.fail { Err(Failure::permanent(anyhow!("no such account"))) } else { Ok(Done::new()) }
+    }
+}
+
 pub(crate) fn registry() -> Arc<Registry<Acts>> {
-    Arc::new(Registry::new().register::<Play>().and_then(Registry::register::<Hang>).unwrap())
+    let registry = Registry::new().register::<Play>().and_then(Registry::register::<Hang>);
+    Arc::new(registry.and_then(Registry::register::<Keyed>).unwrap())
 }

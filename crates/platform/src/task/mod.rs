@@ -123,6 +123,7 @@ pub(crate) static STATEMENTS: &[&[&Stmt]] = &[
     dead::STATEMENTS[1],
     dead::STATEMENTS[2],
     dead::STATEMENTS[3],
+    dead::STATEMENTS[4],
     enqueue::STATEMENTS,
     finish::STATEMENTS,
     inspect::STATEMENTS,

@@ -91,7 +91,7 @@ crate::statements! {
     READ_DEAD = parts {
         "SELECT id, kind, version, queue, payload, attempt, refunds, crashes, max_attempts, unique_key,
                 correlation_id, cause, created_at, died_at, fingerprint, last_error,
-                ordering_key
+                ordering_key, rate_key
          FROM tasks WHERE id IN " (any "$1") " AND died_at IS NOT NULL"
     }
 }
@@ -141,6 +141,7 @@ pub struct DeadRow {
     pub last_error: Option<String>,
     /// The line it holds up until it is retried, discarded or skipped.
     pub ordering_key: Option<String>,
+    pub rate_key: Option<String>,
 }
 
 /// Which dead letters: those that meet every condition that is set.

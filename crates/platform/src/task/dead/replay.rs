@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::act::{Batch, DeadAct, Refused};
+use super::act::{Batch, DeadAct};
 use super::list::{Cursor, DeadFilter, DeadRow, Order};
+use super::plan::Refused;
 use super::{fingerprint, normal_error};
 use crate::audit::Actor;
 use crate::db::{DbError, Rows};
