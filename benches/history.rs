@@ -8,35 +8,20 @@ mod bench;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use bench::{Place, machine, millis, percentile};
+use bench::{PAYLOAD, Place, fill, machine, millis, percentile};
 use chrono::TimeDelta;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use trunkline_platform::job::{Context, Done, Failure, Job, Queue};
 use trunkline_platform::task::{Finish, NewTask, Verdict, WorkerId};
 
-const PAYLOAD: usize = 300;
 /// Tasks of one claim.
 const BATCH: usize = 200;
 const ROUNDS: usize = 200;
 /// Rounds of churn between a fresh table and the second measurement.
 const CHURN: usize = 100;
-/// Rows filled in by one statement.
-const FILL_BATCH: i64 = 100_000;
 
 trunkline_platform::statements! {
-    FILL = split {
-        postgres:
-        "INSERT INTO tasks (kind, version, queue, priority, payload, state, attempt, max_attempts, run_at, worker,
-             cause, created_at, started_at, finished_at)
-         SELECT 'bench.noop', 1, 'bench', 2, $2, 'done', 1, 12, $1, 'wk_old', 'webhook:' || i, $1, $1, $1
-         FROM generate_series(1, $3) AS i",
-        sqlite:
-        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $3)
-         INSERT INTO tasks (kind, version, queue, priority, payload, state, attempt, max_attempts, run_at, worker,
-             cause, created_at, started_at, finished_at)
-         SELECT 'bench.noop', 1, 'bench', 2, $2, 'done', 1, 12, $1, 'wk_old', 'webhook:' || i, $1, $1, $1 FROM n",
-    }
     NO_AUTOVACUUM = split {
         postgres: "ALTER TABLE tasks SET (autovacuum_enabled = off)",
         sqlite: "SELECT 1",
@@ -75,8 +60,8 @@ async fn main() -> Result<()> {
     println!("{}; batches of {BATCH}, {PAYLOAD} bytes, {ROUNDS} rounds in alternation, medians", machine());
     println!("| engine | done rows | table | claim by id | claim due | verdicts | beside an empty table |");
     println!("| --- | ---: | --- | ---: | ---: | ---: | --- |");
-    compare([Place::sqlite().await?, Place::sqlite().await?], &sizes).await?;
-    compare([Place::postgres_alone().await?, Place::postgres_alone().await?], &sizes).await
+    compare([Place::open("sqlite").await?, Place::open("sqlite").await?], &sizes).await?;
+    compare([Place::open("postgres").await?, Place::open("postgres").await?], &sizes).await
 }
 
 async fn compare([empty, full]: [Place; 2], sizes: &[i64]) -> Result<()> {
@@ -111,18 +96,6 @@ async fn compare([empty, full]: [Place; 2], sizes: &[i64]) -> Result<()> {
 
 fn worker() -> WorkerId {
     WorkerId::new("wk_bench")
-}
-
-async fn fill(place: &Place, rows: i64) -> Result<()> {
-    let payload = format!("{{\"padding\":\"{}\"}}", "x".repeat(PAYLOAD - 14));
-    let mut left = rows;
-    while left > 0 {
-        let now = place.tasks.clock().now() - TimeDelta::days(1);
-        let query = FILL.bind(now).bind(payload.as_str()).bind(left.min(FILL_BATCH));
-        query.execute(&mut place.tasks.db().upkeep().await?).await?;
-        left -= FILL_BATCH;
-    }
-    Ok(())
 }
 
 /// Enqueues two batches, claims one by its ids and one by looking, and ends both.

@@ -1,6 +1,8 @@
-//! End-to-end no-op jobs per second, and how soon an idle worker picks up a single job.
+//! No-op jobs: enqueued in batches and one by one, worked off end to end, and how soon an idle worker picks up a
+//! single one.
 //!
-//! `cargo bench --bench jobs -- [JOBS]`
+//! `cargo bench --bench jobs -- [JOBS]`; with `--plain PLACE` one combination, a figure to a line, as
+//! `benches/peers` reads it.
 
 mod bench;
 
@@ -8,19 +10,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
-use bench::{Place, machine, millis, percentile};
+use anyhow::{Context as _, Result, ensure};
+use bench::{PAYLOAD, Place, machine, percentile};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use trunkline_platform::job::{Context, Done, Failure, Job, Queue, Registry};
-use trunkline_platform::task::NewTask;
+use trunkline_platform::task::{NewTask, Tasks};
 use trunkline_platform::worker::{WorkerConfig, Workers};
 
-const PAYLOAD: usize = 300;
 const BATCH: usize = 1_000;
 const CONCURRENCY: usize = 200;
-const SINGLE_JOBS: usize = 500;
+const CALLERS: usize = 16;
+const SINGLES: usize = 20_000;
+const PICK_UPS: usize = 300;
+const PATIENCE: Duration = Duration::from_secs(180);
 
 #[derive(Serialize, Deserialize, JsonSchema)]
 struct Noop {
@@ -45,20 +49,46 @@ impl Job for Noop {
     }
 }
 
-#[tokio::main]
-async fn main() -> Result<()> {
-    let jobs = std::env::args().skip(1).find_map(|word| word.parse().ok()).unwrap_or(200_000);
-    println!("{}; {jobs} no-op jobs, {PAYLOAD} bytes, concurrency {CONCURRENCY}", machine());
-    println!("| engines | enqueue/s | end to end/s | pick-up p50 | pick-up p99 |");
-    println!("| --- | ---: | ---: | ---: | ---: |");
-    measure(Place::sqlite().await?, jobs).await?;
-    measure(Place::postgres_and_redis().await?, jobs).await?;
-    measure(Place::postgres_alone().await?, jobs).await
+/// What was measured; names as in `benches/peers`.
+struct Figures {
+    enqueue: f64,
+    singles: f64,
+    work: f64,
+    pickup_p50: Duration,
+    pickup_p99: Duration,
 }
 
-async fn measure(place: Place, jobs: usize) -> Result<()> {
+#[tokio::main]
+async fn main() -> Result<()> {
+    // Cargo adds `--bench`.
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    let jobs = words.iter().find_map(|word| word.parse().ok()).unwrap_or(200_000);
+    if let Some(at) = words.iter().position(|word| word == "--plain") {
+        let name = words.get(at + 1).context("--plain PLACE")?;
+        let Figures { enqueue, singles, work, pickup_p50, pickup_p99 } = measure(name, jobs).await?;
+        println!("singles {singles:.0}\nenqueue {enqueue:.0}\nwork {work:.0}");
+        println!("pickup_p50_us {}\npickup_p99_us {}", pickup_p50.as_micros(), pickup_p99.as_micros());
+        return Ok(());
+    }
+    println!("{}; {jobs} no-op jobs, {PAYLOAD} bytes, concurrency {CONCURRENCY}", machine());
+    println!("| engines | enqueue/s | one by one/s | end to end/s | pick-up p50 | pick-up p99 |");
+    println!("| --- | ---: | ---: | ---: | ---: | ---: |");
+    for name in Place::ALL {
+        let Figures { enqueue, singles, work, pickup_p50, pickup_p99 } = measure(name, jobs).await?;
+        let (p50, p99) = (pickup_p50.as_secs_f64() * 1e3, pickup_p99.as_secs_f64() * 1e3);
+        println!("| {name} | {enqueue:.0} | {singles:.0} | {work:.0} | {p50:.2} ms | {p99:.2} ms |");
+    }
+    Ok(())
+}
+
+fn task() -> Result<NewTask, serde_json::Error> {
+    NewTask::of(&Noop { padding: "x".repeat(PAYLOAD - 14) })
+}
+
+async fn measure(name: &str, jobs: usize) -> Result<Figures> {
+    let singles = enqueue_singles(&Place::open(name).await?).await?;
+    let place = Place::open(name).await?;
     let tasks = &place.tasks;
-    let task = || NewTask::of(&Noop { padding: "x".repeat(PAYLOAD - 14) });
 
     let begun = Instant::now();
     for first in (0..jobs).step_by(BATCH) {
@@ -70,46 +100,59 @@ async fn measure(place: Place, jobs: usize) -> Result<()> {
 
     let (started, mut starts) = mpsc::channel(1);
     let counts = Arc::new(Counts { ran: AtomicU64::new(0), started });
-    let registry = Arc::new(Registry::new().register::<Noop>()?);
-    let config = WorkerConfig { default_concurrency: CONCURRENCY, ..WorkerConfig::default() };
     let begun = Instant::now();
     let workers = Workers::start(
         tasks.clone(),
-        registry,
+        Arc::new(Registry::new().register::<Noop>()?),
         Arc::clone(&counts),
         &[Noop::QUEUE],
-        config,
+        WorkerConfig { default_concurrency: CONCURRENCY, ..WorkerConfig::default() },
         place.metrics.clone(),
     )
     .await?;
-    // To the last durable completion, not to the last run.
-    while counts.ran.load(Ordering::Relaxed) < jobs as u64 || tasks.unfinished_due().await? > 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-        ensure!(begun.elapsed() < Duration::from_secs(300), "not done after five minutes");
-    }
-    let worked = jobs as f64 / begun.elapsed().as_secs_f64();
+    done(tasks, &counts, jobs, begun).await?;
+    let work = jobs as f64 / begun.elapsed().as_secs_f64();
 
-    let mut pick_ups = Vec::with_capacity(SINGLE_JOBS);
+    let mut pick_ups = Vec::with_capacity(PICK_UPS);
     while starts.try_recv().is_ok() {}
-    for _ in 0..SINGLE_JOBS {
-        let mut tx = tasks.begin().await?;
-        tx.enqueue(&[task()?]).await?;
-        tx.commit().await?;
+    for single in 1..=PICK_UPS {
+        tasks.enqueue(&[task()?]).await?;
         let committed = Instant::now();
         let start = starts.recv().await.unwrap_or(committed);
         pick_ups.push(start.saturating_duration_since(committed));
         // Idle again before the next one.
-        while tasks.unfinished_due().await? > 0 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        done(tasks, &counts, jobs + single, committed).await?;
     }
     workers.stop().await;
-    println!(
-        "| {} | {enqueue:.0} | {worked:.0} | {} | {} |",
-        place.name,
-        millis(percentile(&mut pick_ups, 0.5)),
-        millis(percentile(&mut pick_ups, 0.99))
-    );
     ensure!(place.metrics.lost_leases.get() == 0, "leases were lost");
+    let (pickup_p50, pickup_p99) = (percentile(&mut pick_ups, 0.5), percentile(&mut pick_ups, 0.99));
+    Ok(Figures { enqueue, singles, work, pickup_p50, pickup_p99 })
+}
+
+/// To the last durable completion, not to the last run.
+async fn done(tasks: &Tasks, counts: &Counts, jobs: usize, begun: Instant) -> Result<()> {
+    while counts.ran.load(Ordering::Relaxed) < jobs as u64 || tasks.unfinished_due().await? > 0 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        ensure!(begun.elapsed() < PATIENCE, "not done after {PATIENCE:?}");
+    }
     Ok(())
+}
+
+async fn enqueue_singles(place: &Place) -> Result<f64> {
+    let begun = Instant::now();
+    let callers: Vec<_> = (0..CALLERS)
+        .map(|_| {
+            let tasks = place.tasks.clone();
+            tokio::spawn(async move {
+                for _ in 0..SINGLES / CALLERS {
+                    tasks.enqueue(&[task()?]).await?;
+                }
+                anyhow::Ok(())
+            })
+        })
+        .collect();
+    for caller in callers {
+        caller.await??;
+    }
+    Ok(SINGLES as f64 / begun.elapsed().as_secs_f64())
 }

@@ -1,6 +1,7 @@
-//! Durable webhooks per second beside a bare poem handler that only reads the body, in one run.
+//! Durable webhooks per second beside a bare poem handler that only reads the body, in one run. The load comes from
+//! a process of its own, as the provider's does, and is signed anew for both.
 //!
-//! `cargo bench --bench receiver -- [SECONDS]`
+//! `cargo bench --bench receiver -- [SECONDS] [PLACE]`
 
 mod bench;
 
@@ -27,13 +28,19 @@ const SECRET: &str = "whsec_YmVuY2htYXJrIHNlY3JldCBvZiAzMiBieXRlcyEh";
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let seconds = std::env::args().skip(1).find_map(|word| word.parse().ok()).unwrap_or(10);
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let seconds = words.iter().find_map(|word| word.parse().ok()).unwrap_or(10);
     let time = Duration::from_secs(seconds);
+    if let Some(at) = words.iter().position(|word| word == "--load") {
+        return load(words.get(at + 1).context("--load ADDRESS")?.parse()?, time).await;
+    }
+    let place = words.iter().find(|word| Place::ALL.contains(&word.as_str()));
     println!("{}; {CONNECTIONS} connections, {seconds} s each", machine());
     println!("| endpoint | requests/s | p50 | p99 | beside the bare handler |");
     println!("| --- | ---: | ---: | ---: | ---: |");
-    let bare = load(Route::new().at("/", read_body), time).await?.report("bare handler", None);
-    for place in [Place::sqlite().await?, Place::postgres_and_redis().await?] {
+    let bare = under_load(Route::new().at("/", read_body), time).await?.report("bare handler", None);
+    for name in Place::ALL.into_iter().filter(|name| place.is_none_or(|only| only == name)) {
+        let place = Place::open(name).await?;
         let settings = ReceiverSettings {
             secrets: Secrets::parse([SECRET])?,
             rate_per_second: u32::MAX,
@@ -44,11 +51,11 @@ async fn main() -> Result<()> {
         let ids = CorrelationIds::seeded(1);
         let (endpoint, committer) =
             receiver::start(settings, place.tasks.clone(), Clock::system(), ids, metrics);
-        let figures = load(endpoint, time).await?;
+        let figures = under_load(endpoint, time).await?;
         committer.finish(Duration::from_secs(10)).await;
         let stored: i64 = events::count(place.tasks.db()).await?.iter().map(|row| row.count).sum();
         ensure!(stored as u64 >= figures.answered, "{stored} stored, {} answered 2xx", figures.answered);
-        figures.report(place.name, Some(bare));
+        figures.report(name, Some(bare));
     }
     Ok(())
 }
@@ -61,22 +68,21 @@ async fn read_body(body: poem::Body) -> poem::Result<poem::http::StatusCode> {
 
 struct Figures {
     answered: u64,
-    time: Duration,
-    waits: Vec<Duration>,
+    rate: f64,
+    p50: Duration,
+    p99: Duration,
 }
 
 impl Figures {
-    fn report(mut self, name: &str, bare: Option<f64>) -> f64 {
-        let rate = self.answered as f64 / self.time.as_secs_f64();
-        let beside = bare.map(|bare| format!("{:.2}", rate / bare)).unwrap_or_default();
-        let (p50, p99) = (percentile(&mut self.waits, 0.5), percentile(&mut self.waits, 0.99));
-        println!("| {name} | {rate:.0} | {} | {} | {beside} |", millis(p50), millis(p99));
-        rate
+    fn report(&self, name: &str, bare: Option<f64>) -> f64 {
+        let beside = bare.map(|bare| format!("{:.2}", self.rate / bare)).unwrap_or_default();
+        println!("| {name} | {:.0} | {} | {} | {beside} |", self.rate, millis(self.p50), millis(self.p99));
+        self.rate
     }
 }
 
-/// Serves the endpoint and loads it from connections that each send one request after the other.
-async fn load(endpoint: impl Endpoint + 'static, time: Duration) -> Result<Figures> {
+/// Serves the endpoint and has the other process load it.
+async fn under_load(endpoint: impl Endpoint + 'static, time: Duration) -> Result<Figures> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     let stop = tokio_util::sync::CancellationToken::new();
@@ -86,6 +92,26 @@ async fn load(endpoint: impl Endpoint + 'static, time: Duration) -> Result<Figur
         Some(Duration::from_secs(1)),
     );
     let server = tokio::spawn(server);
+    let mut load = std::process::Command::new(std::env::current_exe()?);
+    load.args(["--load", &address.to_string(), &time.as_secs().to_string()]);
+    let output = tokio::task::spawn_blocking(move || load.output()).await??;
+    ensure!(output.status.success(), "the load failed: {}", String::from_utf8_lossy(&output.stderr));
+    stop.cancel();
+    server.await??;
+    let text = String::from_utf8(output.stdout)?;
+    let mut numbers = text.split_whitespace().map(str::parse::<u64>);
+    let mut next = || anyhow::Ok(numbers.next().context("a figure")??);
+    let (answered, nanos) = (next()?, next()?);
+    Ok(Figures {
+        answered,
+        rate: answered as f64 / (nanos as f64 / 1e9),
+        p50: Duration::from_nanos(next()?),
+        p99: Duration::from_nanos(next()?),
+    })
+}
+
+/// Connections that each send one request after the other.
+async fn load(address: std::net::SocketAddr, time: Duration) -> Result<()> {
     let next = Arc::new(AtomicU64::new(0));
     let begun = Instant::now();
     let senders: Vec<_> = (0..CONNECTIONS)
@@ -99,9 +125,9 @@ async fn load(endpoint: impl Endpoint + 'static, time: Duration) -> Result<Figur
         waits.extend(sender.await??);
     }
     let time = begun.elapsed();
-    stop.cancel();
-    server.await??;
-    Ok(Figures { answered: waits.len() as u64, time, waits })
+    let (p50, p99) = (percentile(&mut waits, 0.5), percentile(&mut waits, 0.99));
+    println!("{} {} {} {}", waits.len(), time.as_nanos(), p50.as_nanos(), p99.as_nanos());
+    Ok(())
 }
 
 async fn send(mut stream: TcpStream, until: Instant, next: &AtomicU64) -> Result<Vec<Duration>> {

@@ -7,6 +7,8 @@ mod servers;
 
 use std::time::Duration;
 
+use anyhow::Context;
+use chrono::TimeDelta;
 use tempfile::TempDir;
 use trunkline_platform::clock::Clock;
 use trunkline_platform::db::{Db, DbOptions};
@@ -14,44 +16,58 @@ use trunkline_platform::metrics::Metrics;
 use trunkline_platform::ring::Ring;
 use trunkline_platform::task::Tasks;
 
+/// The payload of a job, in bytes.
+pub const PAYLOAD: usize = 300;
+/// Rows filled in by one statement.
+const FILL_BATCH: i64 = 100_000;
+
+trunkline_platform::statements! {
+    /// Done tasks as a worker leaves them. Differs by necessity: each engine counts in its own way.
+    FILL = split {
+        postgres:
+        "INSERT INTO tasks (kind, version, queue, priority, payload, state, attempt, max_attempts, run_at, worker,
+             cause, created_at, started_at, finished_at)
+         SELECT 'bench.noop', 1, 'bench', 2, $2, 'done', 1, 12, $1, 'wk_old', 'webhook:' || i, $1, $1, $1
+         FROM generate_series(1, $3) AS i",
+        sqlite:
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $3)
+         INSERT INTO tasks (kind, version, queue, priority, payload, state, attempt, max_attempts, run_at, worker,
+             cause, created_at, started_at, finished_at)
+         SELECT 'bench.noop', 1, 'bench', 2, $2, 'done', 1, 12, $1, 'wk_old', 'webhook:' || i, $1, $1, $1 FROM n",
+    }
+}
+
 /// One combination of engines, with every durability setting on.
 pub struct Place {
     pub name: &'static str,
     pub tasks: Tasks,
     pub metrics: Metrics,
+    pub database_url: String,
+    pub redis_url: Option<String>,
     _folder: TempDir,
     _postgres: Option<servers::Postgres>,
     _redis: Option<servers::Redis>,
 }
 
 impl Place {
-    pub async fn sqlite() -> anyhow::Result<Self> {
+    pub const ALL: [&str; 3] = ["sqlite", "postgres-redis", "postgres"];
+
+    pub async fn open(name: &str) -> anyhow::Result<Self> {
+        let name = Self::ALL.into_iter().find(|known| *known == name);
+        let name = name.with_context(|| format!("the places are {}", Self::ALL.join(", ")))?;
         let folder = tempfile::tempdir()?;
-        let url = format!("sqlite://{}/bench.db", folder.path().display());
-        Self::open("SQLite, in process", &url, folder, None, None).await
-    }
-
-    pub async fn postgres_and_redis() -> anyhow::Result<Self> {
-        let (postgres, redis) = (servers::Postgres::start_durable()?, servers::Redis::start()?);
-        postgres.create_database("bench", None).await?;
-        let url = postgres.url("bench");
-        Self::open("PostgreSQL and Redis", &url, tempfile::tempdir()?, Some(postgres), Some(redis)).await
-    }
-
-    pub async fn postgres_alone() -> anyhow::Result<Self> {
-        let postgres = servers::Postgres::start_durable()?;
-        postgres.create_database("bench", None).await?;
-        let url = postgres.url("bench");
-        Self::open("PostgreSQL alone", &url, tempfile::tempdir()?, Some(postgres), None).await
-    }
-
-    async fn open(
-        name: &'static str,
-        url: &str,
-        folder: TempDir,
-        postgres: Option<servers::Postgres>,
-        redis: Option<servers::Redis>,
-    ) -> anyhow::Result<Self> {
+        let postgres = match name {
+            "sqlite" => None,
+            _ => Some(servers::Postgres::start_durable()?),
+        };
+        let redis = if name == "postgres-redis" { Some(servers::Redis::start()?) } else { None };
+        let url = match &postgres {
+            Some(postgres) => {
+                postgres.create_database("bench", None).await?;
+                postgres.url("bench")
+            }
+            None => format!("sqlite://{}/bench.db", folder.path().display()),
+        };
         let db = Db::open(&url.parse()?, &DbOptions::default()).await?;
         trunkline::schema::migrate(&db).await?;
         let metrics = Metrics::new(&prometheus::Registry::new())?;
@@ -60,8 +76,30 @@ impl Place {
             None => Ring::of_database(&db, metrics.clone()),
         };
         let tasks = Tasks::new(db, ring, Clock::system());
-        Ok(Self { name, tasks, metrics, _folder: folder, _postgres: postgres, _redis: redis })
+        Ok(Self {
+            name,
+            tasks,
+            metrics,
+            database_url: url,
+            redis_url: redis.as_ref().map(servers::Redis::url),
+            _folder: folder,
+            _postgres: postgres,
+            _redis: redis,
+        })
     }
+}
+
+/// Fills in done tasks.
+pub async fn fill(place: &Place, rows: i64) -> anyhow::Result<()> {
+    let payload = format!("{{\"padding\":\"{}\"}}", "x".repeat(PAYLOAD - 14));
+    let mut left = rows;
+    while left > 0 {
+        let now = place.tasks.clock().now() - TimeDelta::days(1);
+        let query = FILL.bind(now).bind(payload.as_str()).bind(left.min(FILL_BATCH));
+        query.execute(&mut place.tasks.db().upkeep().await?).await?;
+        left -= FILL_BATCH;
+    }
+    Ok(())
 }
 
 /// The value below which `share` of the sorted samples lie.

@@ -21,6 +21,7 @@ use trunkline_jobs::Services;
 use trunkline_jobs::media::{Fetcher, LocalStore, MediaServices};
 use trunkline_jobs::upkeep::{Upkeep, UpkeepMetrics};
 use trunkline_platform::clock::Clock;
+use trunkline_platform::commit::Committer;
 use trunkline_platform::db::{Db, Engine};
 use trunkline_platform::job::{Queue, Registry};
 use trunkline_platform::metrics::Metrics;
@@ -29,7 +30,7 @@ use trunkline_platform::task::Tasks;
 use trunkline_platform::worker::{Readiness, Workers};
 
 use crate::config::Config;
-use crate::receiver::{self, Committer, CorrelationIds, ReceiverMetrics, ReceiverSettings, WebhookEndpoint};
+use crate::receiver::{self, CorrelationIds, ReceiverMetrics, ReceiverSettings, WebhookEndpoint};
 use crate::{schedules, schema};
 pub use lock::{FileLock, LockError};
 pub use roles::{Role, Roles, RolesError};

@@ -18,11 +18,11 @@ use std::time::Duration;
 
 use trunkline_openphone::signature::{Secrets, Tolerance};
 use trunkline_platform::clock::Clock;
+use trunkline_platform::commit::Committer;
 use trunkline_platform::task::Tasks;
 
 use crate::config::Network;
 
-pub use committer::Committer;
 pub use correlation::CorrelationIds;
 pub use endpoint::WebhookEndpoint;
 pub use metrics::ReceiverMetrics;
@@ -43,6 +43,8 @@ pub struct ReceiverSettings {
     pub queue: usize,
     /// The most deliveries of one commit.
     pub batch: usize,
+    /// Commits on their way at a time.
+    pub writers: usize,
     /// How long a delivery may wait for its commit before the provider is told to come again. Together with
     /// `body_deadline` below the ten seconds the provider waits.
     pub commit_deadline: Duration,
@@ -63,6 +65,7 @@ impl Default for ReceiverSettings {
             max_in_hand: 512,
             queue: 4_096,
             batch: 500,
+            writers: 1,
             commit_deadline: Duration::from_secs(4),
             rate_per_second: 200,
             rate_burst: 400,
@@ -79,7 +82,7 @@ pub fn start(
     ids: CorrelationIds,
     metrics: ReceiverMetrics,
 ) -> (WebhookEndpoint, Committer) {
-    let (committer, door) = Committer::start(tasks, settings.queue, settings.batch, metrics.clone());
+    let (committer, door) = committer::start(tasks, &settings, metrics.clone());
     let endpoint = WebhookEndpoint::new(Arc::new(settings), door, clock, ids, metrics);
     (endpoint, committer)
 }

@@ -10,6 +10,7 @@ mod bell;
 mod calls;
 mod claims;
 mod commands;
+mod commits;
 mod control;
 mod conversations;
 mod dead_cli;

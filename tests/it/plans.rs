@@ -24,8 +24,8 @@ const HOT_PATH: [(&str, &str, &str, &str); 5] = [
     ),
     (
         "FINISH",
-        "TEXT, TIMESTAMPTZ",
-        "'[{\"id\":1,\"attempt\":1,\"state\":\"done\",\"refund\":0}]', '2026-03-02'",
+        "BIGINT[], TIMESTAMPTZ, INTEGER[], TEXT[], TIMESTAMPTZ[], TIMESTAMPTZ[], TIMESTAMPTZ[], INTEGER[], TEXT[]",
+        "'{1}', '2026-03-02', '{1}', '{done}', '{null}', '{null}', '{null}', '{0}', '{null}'",
         "tasks_pkey",
     ),
     (

@@ -2,6 +2,7 @@
 //!
 //! * [`db`]: two engines behind one SQL text.
 //! * [`task`]: the task table, the one source of truth. Enqueue, claim, finish, leases.
+//! * [`commit`]: many callers share one transaction.
 //! * [`ring`]: the bell that tells workers about new tasks, in Redis or in process. Losing it loses nothing.
 //! * [`job`]: what a job is, and the registry of the jobs an application knows.
 //! * [`worker`]: pools of apalis workers, one per queue, and what keeps them alive.
@@ -16,6 +17,7 @@
 pub mod audit;
 mod chain;
 pub mod clock;
+pub mod commit;
 pub mod crash;
 pub mod db;
 pub mod duration;

@@ -1,4 +1,4 @@
-//! A private Redis server. It keeps nothing on disk: stopping it empties it.
+//! A private Redis server. For tests it keeps nothing on disk: stopping it empties it.
 
 use anyhow::{Context, Result, ensure};
 
@@ -10,7 +10,7 @@ const MISSING: &str = "redis-server 7.0 or later is needed (BLMPOP). \
 /// How many numbered databases a server has, so that each test can have its own.
 const DATABASES: u32 = 1000;
 
-const SETTINGS: [&str; 8] = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", "."];
+const SETTINGS: [&str; 6] = ["--bind", "127.0.0.1", "--save", "", "--dir", "."];
 
 #[derive(Debug)]
 pub(crate) struct Redis {
@@ -19,11 +19,20 @@ pub(crate) struct Redis {
 
 impl Redis {
     pub(crate) fn start() -> Result<Self> {
+        Self::start_with(&["--appendonly", "no"])
+    }
+
+    /// A server for benches of those who keep their jobs in it: every change is on the disk before it is answered.
+    pub(crate) fn start_durable() -> Result<Self> {
+        Self::start_with(&["--appendonly", "yes", "--appendfsync", "always"])
+    }
+
+    fn start_with(settings: &[&str]) -> Result<Self> {
         let path = on_path(&["redis-server", "valkey-server"]).context(MISSING)?;
         let version = version_line(&path).unwrap_or_default();
         ensure!(major(&version).is_some_and(|major| major >= 7), "{MISSING} Found: {}", version.trim());
         let mut arguments = vec!["--databases".to_owned(), DATABASES.to_string()];
-        arguments.extend(SETTINGS.map(str::to_owned));
+        arguments.extend(SETTINGS.iter().chain(settings).map(|&word| word.to_owned()));
         let program = Program {
             name: "redis",
             path,

@@ -1,5 +1,7 @@
 //! What can go wrong between us and the database, by what a caller can do about it.
 
+use std::sync::Arc;
+
 use thiserror::Error;
 
 /// A database failure. The statement's name is in the message; values never are.
@@ -23,6 +25,9 @@ pub enum DbError {
     /// A batch could not be written as JSON.
     #[error("a batch could not be encoded")]
     Encode(#[from] serde_json::Error),
+    /// What went wrong for everybody who shared a transaction.
+    #[error(transparent)]
+    Shared(#[from] Arc<DbError>),
 }
 
 impl DbError {
@@ -38,14 +43,17 @@ impl DbError {
         }
     }
 
-    pub(super) fn late(during: &'static str) -> Self {
+    pub(crate) fn late(during: &'static str) -> Self {
         let source = sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer in time"));
         Self::Away { during, source }
     }
 
     /// Whether the same call may succeed later without anybody changing anything.
     pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Away { .. } | Self::Busy { .. })
+        match self {
+            Self::Shared(error) => error.is_passing(),
+            _ => matches!(self, Self::Away { .. } | Self::Busy { .. }),
+        }
     }
 }
 

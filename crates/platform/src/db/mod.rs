@@ -6,10 +6,11 @@
 //! * [`Query`] is a statement with its values bound; rows come back through `derive(sqlx::FromRow)`.
 //!
 //! Rules: times come in as parameters (never `now()`); casts are written `CAST(… AS …)` because SQLite takes
-//! all of `$1::text` as a parameter's name; many rows travel as one JSON parameter ([`Rows`]).
+//! all of `$1::text` as a parameter's name; many rows travel as one parameter ([`Rows`]).
 
 mod error;
 mod open;
+mod parts;
 mod query;
 mod rows;
 mod session;
@@ -17,6 +18,7 @@ mod stmt;
 
 pub use error::DbError;
 pub use open::{Db, DbOptions, DbUrl, DbUrlError, Engine, PINNED_SETTINGS};
+pub use parts::{Part, Parts};
 pub use query::{Arg, Query, Row};
 pub use rows::{Rows, sql_text, sql_time};
 pub use session::Session;

@@ -5,11 +5,12 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::migrate::Migrator;
+use sqlx::pool::PoolConnectionMetadata;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{
     SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{Connection, Executor, PgPool, SqlSafeStr, SqlStr, SqlitePool};
+use sqlx::{Connection, Executor, PgConnection, PgPool, SqlSafeStr, SqlStr, SqlitePool};
 use thiserror::Error;
 
 use super::error::DbError;
@@ -275,7 +276,7 @@ impl Db {
 
     /// Has the engine parse and plan a statement without running it, on a connection that is closed afterwards:
     /// a statement prepared without its values may have other parameter types than the same one with them.
-    pub async fn prepare(&self, stmt: &Stmt) -> Result<(), DbError> {
+    pub async fn prepare(&self, stmt: &'static Stmt) -> Result<(), DbError> {
         let text = stmt.text(self.engine()).into_sql_str();
         let prepared = match &self.pools {
             Pools::Postgres { general, .. } => prepare_on(general, text).await,
@@ -332,6 +333,9 @@ pub const PINNED_SETTINGS: [(&str, &str); 5] = [
     ("jit", "off"),
 ];
 
+/// How long a connection may lie idle before it is tried when somebody takes it.
+const TRIED_AFTER: Duration = Duration::from_millis(500);
+
 async fn open_postgres(connect: &PgConnectOptions, options: &DbOptions) -> Result<Pools, sqlx::Error> {
     // Should we vanish in the middle of a transaction, the server lets go of its locks by itself.
     let limit = format!("{}ms", options.statement_timeout.as_millis().max(1));
@@ -340,10 +344,24 @@ async fn open_postgres(connect: &PgConnectOptions, options: &DbOptions) -> Resul
         .application_name("trunkline")
         .options([("idle_in_transaction_session_timeout", &limit), ("statement_timeout", &limit)]);
     let pinned = connect.clone().options(PINNED_SETTINGS);
-    let pool = |size| PgPoolOptions::new().max_connections(size).acquire_timeout(options.acquire_timeout);
+    let pool = |size| {
+        PgPoolOptions::new()
+            .max_connections(size)
+            .acquire_timeout(options.acquire_timeout)
+            .test_before_acquire(false)
+            .before_acquire(|conn, meta| Box::pin(try_if_idle(conn, meta)))
+    };
     let general = pool(options.connections).connect_with(connect).await?;
     let pinned = pool(options.worker_connections).connect_lazy_with(pinned);
     Ok(Pools::Postgres { general, pinned })
+}
+
+/// A connection that was in use a moment ago need not be tried: that would cost every statement a second round trip.
+async fn try_if_idle(conn: &mut PgConnection, meta: PoolConnectionMetadata) -> Result<bool, sqlx::Error> {
+    if meta.idle_for >= TRIED_AFTER {
+        conn.ping().await?;
+    }
+    Ok(true)
 }
 
 async fn open_sqlite(path: &Path, options: &DbOptions) -> Result<Pools, sqlx::Error> {
@@ -359,6 +377,7 @@ async fn open_sqlite(path: &Path, options: &DbOptions) -> Result<Pools, sqlx::Er
         .journal_mode(SqliteJournalMode::Wal);
     let writer = SqlitePoolOptions::new()
         .max_connections(1)
+        .test_before_acquire(false)
         .acquire_timeout(options.acquire_timeout.max(options.busy_timeout))
         .connect_with(making)
         .await?;
@@ -371,6 +390,10 @@ fn sqlite_options(path: &Path, options: &DbOptions) -> SqliteConnectOptions {
         .filename(path)
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
+        // A batch has a text for each power of two of rows.
+        .statement_cache_capacity(300)
+        // A whole claim: its rows need not wait for one another on their way between two threads.
+        .row_buffer_size(1_024)
         .busy_timeout(options.busy_timeout)
         .pragma("cache_size", "-65536")
         .pragma("temp_store", "memory")
@@ -382,6 +405,7 @@ async fn sqlite_readers(
 ) -> Result<SqlitePool, sqlx::Error> {
     SqlitePoolOptions::new()
         .max_connections(options.connections)
+        .test_before_acquire(false)
         .acquire_timeout(options.acquire_timeout)
         .connect_with(connect.pragma("query_only", "on"))
         .await

@@ -1,6 +1,7 @@
 //! Statements as named constants, so that a test can prepare every one of them on both engines.
 
 use super::open::Engine;
+use super::parts::{Part, Parts};
 use super::query::{Arg, Query};
 
 /// One SQL statement under a name that errors and slow-query logs can show.
@@ -11,20 +12,41 @@ pub struct Stmt {
 }
 
 /// The text of a statement.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "statements are statics")]
 pub enum Text {
     /// Both engines run the same text.
     Same(&'static str),
     /// The engines differ by necessity; the statement's comment says why.
     Split { postgres: &'static str, sqlite: &'static str },
+    /// Spelled the same, with parts that each engine has its own words for.
+    Parts(Parts),
+}
+
+impl Text {
+    #[doc(hidden)]
+    pub const fn parts(parts: &'static [Part]) -> Self {
+        Self::Parts(Parts::new(parts))
+    }
 }
 
 impl Stmt {
-    pub fn text(&self, engine: Engine) -> &'static str {
-        match (self.text, engine) {
+    /// The text as an engine gets it; where rows are part of it, for one row.
+    pub fn text(&'static self, engine: Engine) -> &'static str {
+        match (&self.text, engine) {
             (Text::Same(text), _) => text,
             (Text::Split { postgres, .. }, Engine::Postgres) => postgres,
             (Text::Split { sqlite, .. }, Engine::Sqlite) => sqlite,
+            (Text::Parts(parts), Engine::Postgres) => parts.postgres(),
+            (Text::Parts(parts), Engine::Sqlite) => parts.sqlite(1),
+        }
+    }
+
+    /// The columns of the rows that are part of it.
+    pub(super) fn columns(&self) -> Option<&'static [(&'static str, &'static str)]> {
+        match &self.text {
+            Text::Parts(parts) => parts.columns(),
+            Text::Same(_) | Text::Split { .. } => None,
         }
     }
 
@@ -43,7 +65,8 @@ impl Stmt {
 ///
 /// A text is either one literal for both engines, or `split { postgres: …, sqlite: … }`. Two things are
 /// spelled the same and differ underneath:
-/// * `(rows "$1" as r (id BIGINT, name TEXT))` reads a [`Rows`](crate::db::Rows) parameter as a table;
+/// * `(rows "$1" as r (id BIGINT, name TEXT))`, once in a statement, reads a [`Rows`](crate::db::Rows) parameter
+///   as a table;
 /// * `(any "$1")` is the right-hand side of `IN` for a list of ids.
 ///
 /// The parts of such a text are joined.
@@ -68,10 +91,7 @@ macro_rules! statement_text {
         $crate::db::Text::Split { postgres: $postgres, sqlite: $sqlite }
     };
     (parts { $($part:tt)* }) => {
-        $crate::db::Text::Split {
-            postgres: concat!($($crate::statement_part!(postgres $part)),*),
-            sqlite: concat!($($crate::statement_part!(sqlite $part)),*),
-        }
+        $crate::db::Text::parts(&[$($crate::statement_part!($part)),*])
     };
 }
 
@@ -79,16 +99,13 @@ macro_rules! statement_text {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! statement_part {
-    ($engine:ident $text:literal) => { $text };
-    (postgres (any $param:literal)) => { concat!("(SELECT unnest(CAST(", $param, " AS BIGINT[])))") };
-    (sqlite (any $param:literal)) => { concat!("(SELECT value FROM json_each(", $param, "))") };
-    (postgres (rows $param:literal as $alias:ident ($first:ident $first_type:ident $(, $col:ident $type:ident)*))) => {
-        concat!("json_to_recordset(CAST(", $param, " AS json)) AS ", stringify!($alias), "(",
-            stringify!($first), " ", stringify!($first_type), $(", ", stringify!($col), " ", stringify!($type),)* ")")
-    };
-    (sqlite (rows $param:literal as $alias:ident ($first:ident $first_type:ident $(, $col:ident $type:ident)*))) => {
-        concat!("(SELECT value ->> '$.", stringify!($first), "' AS ", stringify!($first),
-            $(", value ->> '$.", stringify!($col), "' AS ", stringify!($col),)*
-            " FROM json_each(", $param, ")) AS ", stringify!($alias))
+    ($text:literal) => { $crate::db::Part::Sql($text) };
+    ((any $param:literal)) => { $crate::db::Part::Any($param) };
+    ((rows $param:literal as $alias:ident ($($col:ident $type:ident),+))) => {
+        $crate::db::Part::Rows {
+            param: $param,
+            alias: stringify!($alias),
+            columns: &[$((stringify!($col), stringify!($type))),+],
+        }
     };
 }

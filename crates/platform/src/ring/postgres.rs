@@ -184,7 +184,12 @@ impl Bellman {
                 },
                 queues = self.shared.to_tell(not_before) => {
                     not_before = Instant::now() + GAP;
-                    self.tell(&queues, &mut listener).await
+                    let told = self.tell(&queues, &mut listener).await;
+                    if told.is_err() {
+                        // They are told when the connection is back.
+                        self.shared.untold().extend(queues);
+                    }
+                    told
                 }
             };
             if let Err(lost) = step {

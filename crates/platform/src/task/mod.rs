@@ -18,6 +18,7 @@ mod model;
 mod new_task;
 mod progress;
 mod rate;
+mod shared;
 mod stats;
 mod unique;
 
@@ -25,6 +26,7 @@ use crate::clock::Clock;
 use crate::crash_point;
 use crate::db::{Db, DbError, Session, Stmt};
 use crate::ring::{Bell, Ring};
+use shared::Sharing;
 
 pub(crate) use admit::{Admitted, Lane};
 pub use claim::ClaimedRow;
@@ -47,11 +49,12 @@ pub struct Tasks {
     db: Db,
     ring: Ring,
     clock: Clock,
+    sharing: Sharing,
 }
 
 impl Tasks {
     pub fn new(db: Db, ring: Ring, clock: Clock) -> Self {
-        Self { db, ring, clock }
+        Self { db, ring, clock, sharing: Sharing::default() }
     }
 
     pub fn db(&self) -> &Db {
@@ -75,16 +78,13 @@ impl Tasks {
         Ok(self.wrap(self.db.write_pinned().await?))
     }
 
-    fn wrap(&self, session: Session) -> TaskTx {
-        TaskTx { session, ring: self.ring.clone(), clock: self.clock.clone(), bells: Vec::new() }
+    /// For one statement that is its own transaction.
+    async fn begin_one(&self) -> Result<TaskTx, DbError> {
+        Ok(self.wrap(self.db.write_one().await?))
     }
 
-    /// Enqueues in a transaction of its own.
-    pub async fn enqueue(&self, tasks: &[NewTask]) -> Result<Vec<Enqueued>, DbError> {
-        let mut tx = self.begin().await?;
-        let enqueued = tx.enqueue(tasks).await?;
-        tx.commit().await?;
-        Ok(enqueued)
+    fn wrap(&self, session: Session) -> TaskTx {
+        TaskTx { session, ring: self.ring.clone(), clock: self.clock.clone(), bells: Vec::new() }
     }
 }
 
