@@ -7,6 +7,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use trunkline_platform::duration;
 
+use crate::mask;
+
 /// The largest payload that is read from a file: more is a mistake.
 const LARGEST: u64 = 4 << 20;
 
@@ -48,6 +50,15 @@ pub(super) fn past(text: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>> {
             "{text:?} is no time: write one such as 2026-03-02T09:00:00Z, or how long ago it was, such as 2h"
         )
     })
+}
+
+/// A stored payload as JSON, without people in it unless they are asked for.
+pub(super) fn shown(text: &str, unmask: bool) -> Value {
+    if unmask {
+        serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
+    } else {
+        mask::json(text)
+    }
 }
 
 /// A time as RFC 3339 has it.

@@ -8,7 +8,7 @@ use trunkline_platform::job::Priority;
 use trunkline_platform::task::{AttemptRow, ProgressRow, TaskFilter, TaskId, TaskRow, TaskState, Tasks};
 
 use super::control::{Cancel, ChangeTasks};
-use super::{database, output, timeline};
+use super::{database, output, payload, timeline};
 use crate::config::Config;
 use crate::mask;
 
@@ -138,7 +138,7 @@ impl Show {
             return output::json(&document);
         }
         let now = tasks.clock().now();
-        let payload = output::json(&payload(&row.payload, self.unmask))?;
+        let payload = output::json(&payload::shown(&row.payload, self.unmask))?;
         let mut text = format!("task {}  {}  {}\n", row.id, row.kind, row.state);
         text += &about(&row, now, view);
         text += &output::fields(&[("progress", progress.map(|progress| said(&progress, now)))]);
@@ -203,19 +203,11 @@ fn as_json(row: TaskRow, unmask: bool) -> Result<Value> {
     let view = |text: &str| if unmask { text.to_owned() } else { mask::phones_in(text) };
     let (unique_key, last_error) = (row.unique_key.as_deref().map(view), row.last_error.as_deref().map(view));
     let (ordering_key, rate_key) = (row.ordering_key.as_deref().map(view), row.rate_key.as_deref().map(view));
-    let payload = payload(&row.payload, unmask);
+    let payload = payload::shown(&row.payload, unmask);
     let mut document =
         serde_json::to_value(TaskRow { unique_key, last_error, ordering_key, rate_key, ..row })?;
     document["payload"] = payload;
     Ok(document)
-}
-
-fn payload(text: &str, unmask: bool) -> Value {
-    if unmask {
-        serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
-    } else {
-        mask::json(text)
-    }
 }
 
 fn tries(row: &TaskRow) -> String {

@@ -9,7 +9,7 @@ use trunkline_platform::task::dead::{Cursor, DeadFilter, DeadGroup, DeadRow, Ord
 use trunkline_platform::task::{AttemptRow, TaskId, Tasks};
 
 use super::select::FilterArgs;
-use crate::cli::output;
+use crate::cli::{output, payload};
 use crate::mask;
 
 #[derive(Args, Debug)]
@@ -188,7 +188,7 @@ impl Show {
         text += &format!(
             "\npayload (version {})\n{}",
             row.version,
-            output::indented(&output::json(&payload(&row.payload, self.unmask))?)
+            output::indented(&output::json(&payload::shown(&row.payload, self.unmask))?)
         );
         text += "\nattempts\n";
         for attempt in attempts {
@@ -212,20 +212,12 @@ fn as_json(row: DeadRow, behind: &HashMap<TaskId, i64>, unmask: bool) -> Result<
     let (unique_key, last_error) = (row.unique_key.as_deref().map(view), row.last_error.as_deref().map(view));
     let (ordering_key, rate_key) = (row.ordering_key.as_deref().map(view), row.rate_key.as_deref().map(view));
     let holds_up = behind.get(&row.id).copied();
-    let payload = payload(&row.payload, unmask);
+    let payload = payload::shown(&row.payload, unmask);
     let mut document =
         serde_json::to_value(DeadRow { unique_key, last_error, ordering_key, rate_key, ..row })?;
     document["holds_up"] = holds_up.into();
     document["payload"] = payload;
     Ok(document)
-}
-
-fn payload(text: &str, unmask: bool) -> Value {
-    if unmask {
-        serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
-    } else {
-        mask::json(text)
-    }
 }
 
 fn tries(row: &DeadRow) -> String {
