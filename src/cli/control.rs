@@ -96,17 +96,8 @@ impl ChangeTasks {
     }
 
     fn change(&self, now: DateTime<Utc>) -> Result<Change> {
-        let run_at = match (&self.at, &self.within) {
-            (Some(at), _) => Some(payload::time(at).with_context(|| {
-                format!("{at:?} is no time: write one such as 2026-03-02T09:00:00Z")
-            })?),
-            (None, Some(within)) => Some(
-                now + payload::delta(within).with_context(|| {
-                    format!("{within:?} is no length of time: write a whole number and ms, s, m, h or d, such as 5m")
-                })?,
-            ),
-            (None, None) => self.now.then_some(now),
-        };
+        let run_at = payload::not_before(self.at.as_deref(), self.within.as_deref(), now)?
+            .or_else(|| self.now.then_some(now));
         if let Some(queue) = &self.to {
             known_queue(queue)?;
         }

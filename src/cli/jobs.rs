@@ -141,7 +141,7 @@ impl Enqueue {
         known(jobs, &self.name)?;
         let mut task = jobs.check(&self.name, &payload::read(&self.payload)?)?;
         task.cause = actor.name.clone();
-        task.run_at = self.time(now)?;
+        task.run_at = payload::not_before(self.at.as_deref(), self.within.as_deref(), now)?;
         task.priority = self.priority.unwrap_or(task.priority);
         if let Some(key) = self.unique_key.clone() {
             task.unique_key = Some(key);
@@ -180,23 +180,6 @@ impl Enqueue {
                 format!("task {id} holds the unique key, and waits for the new time now\n")
             }
         })
-    }
-
-    fn time(&self, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>> {
-        match (&self.at, &self.within) {
-            (Some(at), _) => {
-                let time = payload::time(at);
-                time.map(Some)
-                    .with_context(|| format!("{at:?} is no time: write one such as 2026-03-02T09:00:00Z"))
-            }
-            (None, Some(within)) => {
-                let length = payload::delta(within);
-                length.map(|length| Some(now + length)).with_context(|| {
-                    format!("{within:?} is no length of time: write a whole number and ms, s, m, h or d, such as 5m")
-                })
-            }
-            (None, None) => Ok(None),
-        }
     }
 }
 

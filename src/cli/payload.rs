@@ -61,6 +61,25 @@ pub(super) fn shown(text: &str, unmask: bool) -> Value {
     }
 }
 
+/// Not before when: `--at` as RFC 3339 has it, or `--in` from now.
+pub(super) fn not_before(
+    at: Option<&str>,
+    within: Option<&str>,
+    now: DateTime<Utc>,
+) -> Result<Option<DateTime<Utc>>> {
+    match (at, within) {
+        (Some(at), _) => {
+            let time = time(at);
+            time.map(Some)
+                .with_context(|| format!("{at:?} is no time: write one such as 2026-03-02T09:00:00Z"))
+        }
+        (None, Some(within)) => delta(within).map(|length| Some(now + length)).with_context(|| {
+            format!("{within:?} is no length of time: write a whole number and ms, s, m, h or d, such as 5m")
+        }),
+        (None, None) => Ok(None),
+    }
+}
+
 /// A time as RFC 3339 has it.
 pub(super) fn time(text: &str) -> Option<DateTime<Utc>> {
     DateTime::parse_from_rfc3339(text).ok().map(|time| time.to_utc())
