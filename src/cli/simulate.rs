@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use secrecy::ExposeSecret;
 use trunkline_openphone::event::Generation;
-use trunkline_openphone::simulator::{Faults, Simulator, SimulatorConfig};
+use trunkline_openphone::simulator::{Faults, Manners, Simulator, SimulatorConfig};
 use trunkline_platform::clock::Clock;
 use url::Url;
 
@@ -30,9 +30,13 @@ pub(super) struct SimulateCommand {
     #[arg(long)]
     events: Option<u64>,
     /// What goes wrong, as rates: duplicate, reorder, delay, delay_max (seconds), rate_limited, server_error,
-    /// lost_response, tamper, stale_timestamp
+    /// lost_response, late_response, late_by (seconds), tamper, stale_timestamp
     #[arg(long, default_value = "", value_name = "NAME=RATE,…")]
     faults: Faults,
+    /// How people take the texts that are sent to them, as rates: filtered, failed, silent, stop, plea, reply,
+    /// reply:WORDS (for texts with those words), answer_within (seconds)
+    #[arg(long, default_value = "", value_name = "NAME=RATE,…")]
+    people: Manners,
     /// Webhook systems to speak as: dated, api, app
     #[arg(long, default_value = "dated,api,app", value_delimiter = ',')]
     generations: Vec<String>,
@@ -58,6 +62,7 @@ impl SimulateCommand {
         settings.rate_per_second = self.rate;
         settings.max_events = self.events;
         settings.faults = self.faults;
+        settings.manners = self.people;
         settings.generations = generations(&self.generations)?;
         settings.seed = self.seed;
         settings.retry_scale = self.retry_scale;

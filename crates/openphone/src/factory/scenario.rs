@@ -56,6 +56,18 @@ impl Factory {
         self.tell_text(&text, EventType::MessageReceived, generation)
     }
 
+    /// Whoever was sent that text answers it.
+    pub(crate) fn answer(
+        &mut self,
+        text: &Text,
+        words: &str,
+        generation: Generation,
+        now: DateTime<Utc>,
+    ) -> FactoryEvent {
+        let answer = Text { text: words.to_owned(), ..self.received(text.place.clone(), now) };
+        self.tell_text(&answer, EventType::MessageReceived, generation)
+    }
+
     /// A call that is answered, recorded, transcribed and summed up.
     pub fn answered_call(&mut self, generation: Generation, now: DateTime<Utc>) -> Vec<FactoryEvent> {
         use EventType as T;

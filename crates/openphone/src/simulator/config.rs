@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use secrecy::SecretString;
 use url::Url;
 
-use super::Faults;
+use super::{Faults, Manners};
 use crate::{event::Generation, signature::SecretError};
 
 /// What time it is.
@@ -32,6 +32,8 @@ pub struct SimulatorConfig {
     pub rate_per_second: f64,
     pub seed: u64,
     pub faults: Faults,
+    /// How people take the texts that are sent to them.
+    pub manners: Manners,
     /// 1 keeps the provider's retry times, which reach over a day; 0 retries at once.
     pub retry_scale: f64,
     /// Where acknowledged deliveries and accepted texts are kept across restarts.
@@ -55,6 +57,7 @@ impl SimulatorConfig {
             rate_per_second: 0.0,
             seed: 0,
             faults: Faults::default(),
+            manners: Manners::default(),
             retry_scale: 1.0,
             journal: None,
             max_events: None,

@@ -20,6 +20,9 @@ pub struct Faults {
     pub server_error: f64,
     /// The API does what was asked, and the connection breaks before it answers.
     pub lost_response: f64,
+    /// The API does what was asked, and answers only after `late_by`.
+    pub late_response: f64,
+    pub late_by: Duration,
     /// Before a delivery comes one whose body was changed after signing.
     pub tamper: f64,
     /// Before a delivery comes one that was signed long ago.
@@ -36,6 +39,8 @@ impl Default for Faults {
             rate_limited: 0.0,
             server_error: 0.0,
             lost_response: 0.0,
+            late_response: 0.0,
+            late_by: Duration::from_secs(60),
             tamper: 0.0,
             stale_timestamp: 0.0,
         }
@@ -59,6 +64,14 @@ impl Faults {
         rng.random_bool(rate.clamp(0.0, 1.0))
     }
 
+    fn span(&mut self, name: &str) -> Option<&mut Duration> {
+        match name {
+            "delay_max" => Some(&mut self.delay_max),
+            "late_by" => Some(&mut self.late_by),
+            _ => None,
+        }
+    }
+
     fn rate(&mut self, name: &str) -> Option<&mut f64> {
         Some(match name {
             "duplicate" => &mut self.duplicate,
@@ -67,6 +80,7 @@ impl Faults {
             "rate_limited" => &mut self.rate_limited,
             "server_error" => &mut self.server_error,
             "lost_response" => &mut self.lost_response,
+            "late_response" => &mut self.late_response,
             "tamper" => &mut self.tamper,
             "stale_timestamp" => &mut self.stale_timestamp,
             _ => return None,
@@ -74,7 +88,7 @@ impl Faults {
     }
 }
 
-/// Reads `duplicate=0.1,reorder=0.2`; `delay_max` is in seconds.
+/// Reads `duplicate=0.1,reorder=0.2`; `delay_max` and `late_by` are in seconds.
 impl FromStr for Faults {
     type Err = FaultsError;
 
@@ -84,12 +98,12 @@ impl FromStr for Faults {
             let syntax = || FaultsError::Syntax(part.to_owned());
             let (name, value) = part.split_once('=').ok_or_else(syntax)?;
             let (name, value) = (name.trim(), value.trim().parse::<f64>().map_err(|_| syntax())?);
-            let limit = if name == "delay_max" { 3600.0 } else { 1.0 };
+            let limit = if faults.span(name).is_some() { 3600.0 } else { 1.0 };
             if !(0.0..=limit).contains(&value) {
                 return Err(FaultsError::OutOfRange(name.to_owned()));
             }
-            if name == "delay_max" {
-                faults.delay_max = Duration::from_secs_f64(value);
+            if let Some(span) = faults.span(name) {
+                *span = Duration::from_secs_f64(value);
             } else {
                 *faults.rate(name).ok_or_else(|| FaultsError::Unknown(name.to_owned()))? = value;
             }
@@ -104,12 +118,13 @@ mod tests {
 
     #[test]
     fn faults_are_read_by_name() {
-        let faults: Faults = "duplicate=0.1, reorder=1,delay=0.5,delay_max=2.5,".parse().unwrap();
+        let faults: Faults = "duplicate=0.1, reorder=1,delay=0.5,delay_max=2.5,late_by=7,".parse().unwrap();
         let expected = Faults {
             duplicate: 0.1,
             reorder: 1.0,
             delay: 0.5,
             delay_max: Duration::from_millis(2500),
+            late_by: Duration::from_secs(7),
             ..Faults::default()
         };
         assert_eq!(faults, expected);

@@ -9,6 +9,7 @@
 //! - `stream`: things happening by themselves
 //! - `courier`: webhooks, signed, retried, counted
 //! - `script`: what becomes of a text that was accepted
+//! - `people`: how its recipient takes it, and answers
 //! - `store`: what the API can be asked about
 //! - `book`, `tally`, `journal`: what was done, in memory, for others, and on disk
 //! - `provider`: the state that these share
@@ -22,6 +23,7 @@ mod courier;
 mod faults;
 mod handle;
 mod journal;
+mod people;
 mod provider;
 mod recent;
 mod script;
@@ -39,6 +41,7 @@ pub use self::{
     config::{Clock, SimulatorConfig, SimulatorError},
     faults::{Faults, FaultsError},
     handle::{EmitError, SimulatorHandle},
+    people::{Manners, MannersError},
     tally::{AcceptedMessage, Delivery, Tally},
 };
 

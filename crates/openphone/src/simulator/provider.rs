@@ -10,7 +10,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use url::Url;
 
 use super::{
-    AcceptedMessage, Clock, Faults, SimulatorConfig, SimulatorError, Tally,
+    AcceptedMessage, Clock, Faults, Manners, SimulatorConfig, SimulatorError, Tally,
     book::Book,
     journal::{Entry, Journal},
     lock,
@@ -34,6 +34,9 @@ pub(super) struct Provider {
     pub legacy_key: Key,
     pub generations: Vec<Generation>,
     pub faults: Faults,
+    pub manners: Manners,
+    /// What people do follows from this; the same after a restart.
+    pub seed_of_people: u64,
     pub retry_scale: f64,
     /// Mixed into everything that is drawn; different after every restart, so that no id comes back.
     pub seed: u64,
@@ -99,6 +102,8 @@ impl Provider {
             legacy_key: Key::parse(config.legacy_secret.expose_secret())?,
             generations: config.generations.clone(),
             faults: config.faults,
+            manners: config.manners.clone(),
+            seed_of_people: config.seed,
             retry_scale: config.retry_scale,
             seed,
             http,

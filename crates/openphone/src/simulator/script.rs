@@ -1,7 +1,8 @@
 //! What becomes of a text after it was accepted.
 //!
 //! It is queued, then sent, then delivered, unless its recipient has a number with a meaning or
-//! has opted out. The last four digits decide, so that a test can ask for any ending:
+//! has opted out. The last four digits decide, so that a test can ask for any ending; for every other number
+//! [people](super::people) do:
 //!
 //! | number | ending |
 //! | --- | --- |
@@ -19,8 +20,18 @@ use std::{sync::Arc, time::Duration};
 use rand::RngExt;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{courier::Stopped, journal::Entry, lock, provider::Provider, store};
-use crate::event::{EventType, Generation, MessageStatus};
+use super::{
+    courier::Stopped,
+    journal::Entry,
+    lock,
+    people::{Arrival, Taken},
+    provider::Provider,
+    store,
+};
+use crate::{
+    event::{EventType, Generation, MessageStatus},
+    factory::Text,
+};
 
 /// How a text ends.
 struct Ending {
@@ -30,12 +41,13 @@ struct Ending {
 }
 
 impl Ending {
-    fn of(number: &str, opted_out: bool) -> Self {
+    fn of(number: &str, opted_out: bool, arrival: Arrival) -> Self {
         let failed = |error_code| Self {
             status: MessageStatus::Failed,
             error_code,
             told_by: Some(EventType::MessageFailed),
         };
+        let unheard_of = Self { status: MessageStatus::Sent, error_code: None, told_by: None };
         let undelivered = |error_code| Self {
             status: MessageStatus::Undelivered,
             error_code: Some(error_code),
@@ -46,11 +58,16 @@ impl Ending {
             Some("0190") => failed(None),
             Some("0191") => failed(Some("30008")),
             Some("0192") => undelivered("30007"),
-            Some("0193") => Self { status: MessageStatus::Sent, error_code: None, told_by: None },
-            _ => Self {
-                status: MessageStatus::Delivered,
-                error_code: None,
-                told_by: Some(EventType::MessageDelivered),
+            Some("0193") => unheard_of,
+            _ => match arrival {
+                Arrival::Delivered => Self {
+                    status: MessageStatus::Delivered,
+                    error_code: None,
+                    told_by: Some(EventType::MessageDelivered),
+                },
+                Arrival::Filtered => undelivered("30007"),
+                Arrival::Failed => failed(Some("30003")),
+                Arrival::Silent => unheard_of,
             },
         }
     }
@@ -58,15 +75,28 @@ impl Ending {
 
 impl Provider {
     /// Plays out the life of an accepted text. `permit` is room for the webhook at its end.
-    pub(super) fn play(self: &Arc<Self>, id: String, to: &[String], permit: OwnedSemaphorePermit) {
-        let opted_out = to.iter().any(|number| lock(&self.store).has_opted_out(number));
-        let ending = Ending::of(to.first().map_or("", String::as_str), opted_out);
-        let provider = Arc::clone(self);
-        let mark = self.begin();
+    pub(super) fn play(self: &Arc<Self>, text: &Text, permit: OwnedSemaphorePermit) {
+        let opted_out = text.to.iter().any(|number| lock(&self.store).has_opted_out(number));
+        let number = text.to.first().map_or("", String::as_str);
+        let Taken { arrival, answer } = self.taken(number, &text.text);
+        let ending = Ending::of(number, opted_out, arrival);
+        let answer = answer.filter(|_| ending.status == MessageStatus::Delivered);
+        let (provider, id, mark) = (Arc::clone(self), text.id.clone(), self.begin());
         self.tasks.spawn(async move {
             let _mark = mark;
-            let _ = provider.play_out(&id, ending, permit).await;
+            let played = provider.play_out(&id, ending, permit).await;
+            if let (Ok(Some(text)), Some((words, after))) = (played, answer) {
+                let _ = provider.answer(&text, words, after).await;
+            }
         });
+    }
+
+    /// The recipient answers, once there is room for one more webhook.
+    async fn answer(self: &Arc<Self>, text: &Text, words: &str, after: Duration) -> Result<(), Stopped> {
+        self.pause(after).await?;
+        let generation = self.any_generation();
+        let event = lock(&self.factory).answer(text, words, generation, self.now());
+        self.submit(event).await.map(drop)
     }
 
     async fn play_out(
@@ -74,7 +104,7 @@ impl Provider {
         id: &str,
         ending: Ending,
         permit: OwnedSemaphorePermit,
-    ) -> Result<(), Stopped> {
+    ) -> Result<Option<Text>, Stopped> {
         self.pause(self.moment()).await?;
         lock(&self.store).advance(id, |text| text.status = MessageStatus::Sent);
         self.pause(self.moment()).await?;
@@ -88,14 +118,14 @@ impl Provider {
             .cloned();
         let settled = Entry::Settled { id: id.to_owned(), status: ending.status, error_code };
         self.journal.write(settled).await;
-        let (Some(text), Some(kind)) = (text, ending.told_by) else { return Ok(()) };
+        let (Some(text), Some(kind)) = (text, ending.told_by) else { return Ok(None) };
         let generation = self.any_generation();
         // The older webhooks never tell of a failure.
         if kind == EventType::MessageDelivered || generation == Generation::Dated {
             let event = lock(&self.factory).tell_text(&text, kind, generation);
             self.dispatch(event, permit);
         }
-        Ok(())
+        Ok(Some(text))
     }
 
     fn moment(&self) -> Duration {

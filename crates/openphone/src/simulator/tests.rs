@@ -297,6 +297,52 @@ async fn numbers_with_a_meaning_and_opt_outs_end_as_they_should() {
 }
 
 #[tokio::test]
+async fn people_answer_texts_and_ask_for_no_more() {
+    let (inbox, target) = receiver(0).await;
+    let manners = "stop=1,answer_within=0.01".parse().unwrap();
+    let simulator =
+        Simulator::start(SimulatorConfig { target: Some(target), manners, ..config() }).await.unwrap();
+    let person = "+12125550150";
+    let first = client(&simulator).send_message(&text(person)).await.unwrap();
+    simulator.idle().await;
+
+    let received =
+        inbox.genuine().into_iter().find_map(|received| match Event::parse(&received.body).ok()?.payload {
+            Payload::Message(message) if message.from.as_deref() == Some(person) => Some(message),
+            _ => None,
+        });
+    assert!(received.is_some(), "the answer was told");
+
+    let second = client(&simulator).send_message(&text(person)).await.unwrap();
+    simulator.idle().await;
+    let ended = |id: &str| {
+        let texts = simulator.accepted_messages();
+        let text = texts.into_iter().find(|text| text.id == id).unwrap();
+        (text.status, text.error_code)
+    };
+    assert_eq!(ended(&first.id), (MessageStatus::Delivered, None));
+    assert_eq!(ended(&second.id), (MessageStatus::Undelivered, Some("21610".to_owned())));
+}
+
+#[tokio::test]
+async fn a_late_answer_comes_after_the_caller_has_gone() {
+    let faults = "late_response=1,late_by=30".parse().unwrap();
+    let simulator = Simulator::start(SimulatorConfig { faults, ..config() }).await.unwrap();
+    let impatient = Client::new(ClientConfig {
+        base_url: simulator.url(),
+        api_key: config().api_key,
+        timeout: Duration::from_millis(200),
+        connect_timeout: Duration::from_secs(5),
+        user_agent: "test".to_owned(),
+    })
+    .unwrap();
+    let error = impatient.send_message(&text("+12125550150")).await.unwrap_err();
+    assert!(error.outcome_unknown(), "{error}");
+    assert_eq!(simulator.accepted_messages().len(), 1);
+    simulator.stop().await;
+}
+
+#[tokio::test]
 async fn bad_requests_are_refused_as_the_provider_does() {
     let simulator = Simulator::start(config()).await.unwrap();
     let client = client(&simulator);

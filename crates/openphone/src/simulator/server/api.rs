@@ -36,6 +36,10 @@ impl Door {
         } else {
             self.dispatch(call).await
         };
+        if provider.strikes(provider.faults.late_response) {
+            // When the simulator stops meanwhile, the answer is simply early.
+            let _ = provider.pause(provider.faults.late_by).await;
+        }
         answer.lost = provider.strikes(provider.faults.lost_response);
         answer
     }

@@ -39,16 +39,16 @@ impl Door {
         let Ok(room) = Arc::clone(&provider.pending).try_acquire_owned() else { return Answer::full() };
         let text = self.text(order, &line);
         let accepted = AcceptedMessage::from(&text);
-        let (id, to, answer) = (text.id.clone(), text.to.clone(), Answer::accepted(text.rest()));
+        let answer = Answer::accepted(text.rest());
         {
             let mut store = lock(&provider.store);
             if !store.has_room() {
                 return Answer::full();
             }
-            store.accept(text);
+            store.accept(text.clone());
         }
         provider.journal.write(Entry::Accepted(accepted)).await;
-        provider.play(id, &to, room);
+        provider.play(&text, room);
         answer
     }
 
