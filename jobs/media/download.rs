@@ -109,7 +109,7 @@ async fn download(media: &MediaServices, url: &str) -> Result<StoredFile, Downlo
     let url = Url::parse(url)?;
     let fetched = media.fetcher.fetch(&url, media.store.temp_dir()).await?;
     let media_type = sniff(&fetched.head);
-    let path = media.store.keep(fetched.file, &fetched.sha256).await?;
+    let path = media.store.keep(fetched.file, &fetched.sha256, media_type.mime).await?;
     Ok(StoredFile { sha256: fetched.sha256, size: fetched.size, media_type, path })
 }
 

@@ -2,7 +2,7 @@
 //!
 //! * [`fetch`]: a download from a link that a stranger chose, behind [`guard`].
 //! * [`sniff`]: what a file is, told by its first bytes.
-//! * [`store`]: the folder of files by their hash.
+//! * [`store`]: the files by their hash.
 //! * The table of media says which file belongs to what, and `media.download` brings the two together.
 
 mod download;
@@ -15,7 +15,7 @@ mod table;
 pub use download::DownloadMedia;
 pub use fetch::{FetchConfig, Fetcher};
 pub use guard::{AddressPolicy, HostRule};
-pub use store::{LocalStore, Sha256Hash};
+pub use store::{MediaStore, Sha256Hash};
 pub(crate) use table::{Link, Owner, STATEMENTS, fetch_waiting, keep_links};
 pub use table::{MediaCount, MediaId, count};
 
@@ -23,5 +23,5 @@ pub use table::{MediaCount, MediaId, count};
 #[derive(Clone, Debug)]
 pub struct MediaServices {
     pub fetcher: Fetcher,
-    pub store: LocalStore,
+    pub store: MediaStore,
 }

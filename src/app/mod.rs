@@ -18,7 +18,7 @@ use rand::Rng;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use trunkline_jobs::Services;
-use trunkline_jobs::media::{Fetcher, LocalStore, MediaServices};
+use trunkline_jobs::media::{Fetcher, MediaServices, MediaStore};
 use trunkline_jobs::upkeep::{Upkeep, UpkeepMetrics};
 use trunkline_platform::clock::Clock;
 use trunkline_platform::commit::Committer;
@@ -99,7 +99,7 @@ impl App {
             // The lock says that nobody else is there: what a process before us held is free at once.
             tasks.expire_all_leases().await?;
         }
-        let store = LocalStore::open(config.media.dir.clone())
+        let store = MediaStore::local(config.media.dir.clone())
             .await
             .with_context(|| format!("opening the media folder {}", config.media.dir.display()))?;
         let left_over =

@@ -9,10 +9,11 @@ use futures_util::future::join_all;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
+use tokio::io::AsyncReadExt;
 use trunkline_jobs::Services;
 use trunkline_jobs::events::{Delivery, accept};
 use trunkline_jobs::media::guard::AddressPolicy;
-use trunkline_jobs::media::{FetchConfig, Fetcher, LocalStore, MediaServices};
+use trunkline_jobs::media::{FetchConfig, Fetcher, MediaServices, MediaStore, Sha256Hash};
 use trunkline_jobs::upkeep::{Upkeep, UpkeepMetrics};
 use trunkline_openphone::event::Envelope;
 use trunkline_openphone::signature::Scheme;
@@ -123,6 +124,14 @@ impl<'e> Keeper<'e> {
         lines.into_iter().map(|line| line.line).collect()
     }
 
+    /// What the store has under this hash.
+    pub(crate) async fn stored(&self, hash: &Sha256Hash) -> Vec<u8> {
+        let mut opened = self.services.media.store.open(hash, None).await.unwrap();
+        let mut content = Vec::new();
+        opened.body.read_to_end(&mut content).await.unwrap();
+        content
+    }
+
     /// Starts over.
     pub(crate) async fn forget(&self) {
         let mut tx = self.env.db.write().await.unwrap();
@@ -209,8 +218,8 @@ fn fetcher() -> Fetcher {
     .unwrap()
 }
 
-async fn store(folder: &Path) -> LocalStore {
-    LocalStore::open(folder.join("media")).await.unwrap()
+async fn store(folder: &Path) -> MediaStore {
+    MediaStore::local(folder.join("media")).await.unwrap()
 }
 
 /// Upkeep as the program comes with it.

@@ -73,8 +73,7 @@ both_engines! {
         assert_eq!(stored, expected);
         for file in files() {
             let hash: Sha256Hash = file.sha256.parse().unwrap();
-            let content = std::fs::read(keeper.services.media.store.path_of(&hash)).unwrap();
-            assert_eq!(content, render(&file.name).unwrap().bytes);
+            assert_eq!(keeper.stored(&hash).await, render(&file.name).unwrap().bytes);
         }
     }
 
@@ -111,12 +110,12 @@ both_engines! {
         let url = format!("{}{PICTURE}", host().await);
         keeper.tell_and_work(&[picture_at(&url, "00:01")]).await;
         let hash: Sha256Hash = keeper.rows("media", "sha256").await[0].replace("media ", "").parse().unwrap();
-        let path = keeper.services.media.store.path_of(&hash);
-        std::fs::remove_file(&path).unwrap();
+        let store = &keeper.services.media.store;
+        store.delete(&hash).await.unwrap();
 
         let tasks = keeper.kit().enqueued::<DownloadMedia>().await.unwrap();
         let download: DownloadMedia = serde_json::from_str(&tasks[0].payload).unwrap();
         run_job(&download, Arc::clone(&keeper.services), env.clock.clone()).await.unwrap();
-        assert!(path.exists());
+        assert!(store.exists(&hash).await.unwrap());
     }
 }

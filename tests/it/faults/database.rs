@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use trunkline_jobs::Services;
 use trunkline_jobs::media::guard::AddressPolicy;
-use trunkline_jobs::media::{FetchConfig, Fetcher, LocalStore, MediaServices};
+use trunkline_jobs::media::{FetchConfig, Fetcher, MediaServices, MediaStore};
 use trunkline_platform::clock::Clock;
 use trunkline_platform::db::{Db, DbOptions};
 use trunkline_platform::job::{Job, Registry};
@@ -38,7 +38,7 @@ async fn services(env: &Env, db: Db) -> Arc<Services> {
         policy: AddressPolicy { allow_hosts: Vec::new(), allow_http: false },
         user_agent: "none".to_owned(),
     });
-    let store = LocalStore::open(env.folder().join("media")).await.unwrap();
+    let store = MediaStore::local(env.folder().join("media")).await.unwrap();
     let media = MediaServices { fetcher: fetcher.unwrap(), store };
     Arc::new(Services { db, media, upkeep: upkeep(env) })
 }
