@@ -5,6 +5,7 @@
 //! * [`messages`], [`calls`], [`contacts`], [`provider_tasks`]: what the tellings add up to.
 //! * `conversations`: where messages and calls happen, and between whom.
 //! * [`media`]: the files behind the provider's links.
+//! * [`provider`]: the provider's API, behind the rate that everybody shares.
 //! * [`upkeep`]: what keeps the database small and quick.
 //!
 //! Events come in any order and more than once. Every row that is kept from them is a join: what an event
@@ -19,6 +20,7 @@ mod conversations;
 pub mod events;
 pub mod media;
 pub mod messages;
+pub mod provider;
 pub mod provider_tasks;
 mod queues;
 mod services;
@@ -86,6 +88,7 @@ pub fn statements() -> impl Iterator<Item = &'static Stmt> {
         events::STATEMENTS,
         media::STATEMENTS,
         messages::STATEMENTS,
+        provider::STATEMENTS,
         provider_tasks::STATEMENTS,
     ];
     own.into_iter().chain(calls::STATEMENTS.iter().chain(upkeep::STATEMENTS).copied()).flatten().copied()

@@ -3,6 +3,7 @@
 use trunkline_platform::db::Db;
 
 use crate::media::MediaServices;
+use crate::provider::Provider;
 use crate::upkeep::Upkeep;
 
 /// The services of every job.
@@ -10,5 +11,6 @@ use crate::upkeep::Upkeep;
 pub struct Services {
     pub db: Db,
     pub media: MediaServices,
+    pub provider: Provider,
     pub upkeep: Upkeep,
 }

@@ -19,7 +19,9 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use trunkline_jobs::Services;
 use trunkline_jobs::media::{Fetcher, MediaServices, MediaStore};
+use trunkline_jobs::provider::{Provider, ProviderMetrics};
 use trunkline_jobs::upkeep::{Upkeep, UpkeepMetrics};
+use trunkline_openphone::client::Client;
 use trunkline_platform::clock::Clock;
 use trunkline_platform::commit::Committer;
 use trunkline_platform::db::{Db, Engine};
@@ -29,7 +31,7 @@ use trunkline_platform::schedule::{ScheduleMetrics, Scheduler, Schedules};
 use trunkline_platform::task::Tasks;
 use trunkline_platform::worker::{Readiness, Workers};
 
-use crate::config::Config;
+use crate::config::{Config, OpenphoneConfig};
 use crate::receiver::{self, CorrelationIds, ReceiverMetrics, ReceiverSettings, WebhookEndpoint};
 use crate::{schedules, schema};
 pub use lock::{FileLock, LockError};
@@ -113,7 +115,9 @@ impl App {
             retention: config.retention.retention(),
             metrics: UpkeepMetrics::new(&metrics_registry)?,
         };
-        let services = Arc::new(Services { db: db.clone(), media: MediaServices { fetcher, store }, upkeep });
+        let provider = provider(&config.openphone, &db, &metrics_registry)?;
+        let media = MediaServices { fetcher, store };
+        let services = Arc::new(Services { db: db.clone(), media, provider, upkeep });
         Ok(Self {
             config,
             clock,
@@ -290,6 +294,12 @@ impl Running {
         let _ = timeout(CLOSING, db.close()).await;
         Ok(())
     }
+}
+
+fn provider(config: &OpenphoneConfig, db: &Db, metrics: &MetricsRegistry) -> Result<Provider> {
+    let client = config.client().map(Client::new).transpose().context("setting up the provider's API")?;
+    let client = client.zip(config.api_key.as_ref());
+    Ok(Provider::new(db.clone(), client, config.rate_limit(), ProviderMetrics::new(metrics)?))
 }
 
 #[expect(

@@ -17,6 +17,8 @@ use super::{AllowedHost, Config, LogFormat, Problem, Profile, Source};
 const POLLS_PER_LEASE: u32 = 3;
 /// The most rows that one transaction may remove.
 const MOST_ROWS: u32 = 10_000;
+/// Requests a second to the provider, all of which one row keeps.
+const MOST_REQUESTS: u32 = 1_000;
 const HOUR: Duration = Duration::from_secs(3600);
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -41,6 +43,16 @@ pub(super) fn contradictions(config: &Config) -> Vec<Problem> {
             "receiver.batch",
             "receiver.queue",
             format!("{} webhooks can never wait in a queue of {}", receiver.batch, receiver.queue),
+        );
+    }
+    if config.openphone.reserved >= config.openphone.rate.get() {
+        contradiction(
+            "openphone.reserved",
+            "openphone.rate",
+            format!(
+                "{} of {} requests a second leave campaigns none",
+                config.openphone.reserved, config.openphone.rate
+            ),
         );
     }
     if config.redis.url.is_some() && config.database.url.engine() == Engine::Sqlite {
@@ -79,6 +91,9 @@ pub(super) fn out_of_range(config: &Config, settings: &BTreeMap<String, Setting>
     let max_body = Some(config.receiver.max_body)
         .filter(|size| !(KIB..=16 * MIB).contains(size))
         .map(|_| problem("receiver.max_body", "this must be from 1KiB to 16MiB".to_owned()));
+    let rate = Some(openphone.rate.get())
+        .filter(|rate| !(2..=MOST_REQUESTS).contains(rate))
+        .map(|_| problem("openphone.rate", format!("this must be from 2 to {MOST_REQUESTS}")));
     let known = known_queues();
     let unknown = workers.queues.keys().filter(|queue| !known.is_empty() && !known.contains(queue.as_str()));
     let queues = unknown.map(|queue| {
@@ -88,7 +103,7 @@ pub(super) fn out_of_range(config: &Config, settings: &BTreeMap<String, Setting>
             format!("no job has this queue; the queues are {}", names.join(", ")),
         )
     });
-    durations.chain(max_body).chain(queues).chain(retention(config, &problem)).collect()
+    durations.chain(max_body).chain(rate).chain(queues).chain(retention(config, &problem)).collect()
 }
 
 fn retention(config: &Config, problem: &impl Fn(&str, String) -> Problem) -> Vec<Problem> {

@@ -13,6 +13,7 @@ use serde::{Deserialize, Deserializer, de::Error};
 use tracing_subscriber::filter::Targets;
 use trunkline_jobs::media::FetchConfig;
 use trunkline_jobs::media::guard::{AddressPolicy, HostRule};
+use trunkline_jobs::provider::RateLimit;
 use trunkline_jobs::upkeep::Retention;
 use trunkline_openphone::client::ClientConfig;
 use trunkline_openphone::signature::{SecretError, Secrets, Tolerance};
@@ -77,6 +78,8 @@ pub struct OpenphoneConfig {
     pub api_url: Url,
     #[serde(deserialize_with = "read::optional_secret")]
     pub api_key: Option<SecretString>,
+    pub rate: NonZeroU32,
+    pub reserved: u32,
     #[serde(deserialize_with = "read::webhook_secrets")]
     pub webhook_secrets: Vec<SecretString>,
     #[serde(deserialize_with = "units::duration")]
@@ -92,6 +95,10 @@ impl OpenphoneConfig {
 
     pub fn tolerance(&self) -> Tolerance {
         Tolerance { standard: delta(self.freshness), legacy: self.legacy_freshness.map(delta) }
+    }
+
+    pub fn rate_limit(&self) -> RateLimit {
+        RateLimit { per_second: self.rate.get(), reserved: self.reserved }
     }
 
     /// How to reach the provider's API, if there is a key for it.

@@ -242,6 +242,7 @@ fn settings_that_contradict_each_other_are_refused_with_both_names() {
     for (first, second, file) in [
         ("workers.lease", "workers.poll_interval", "workers.lease = '3s'\nworkers.poll_interval = '2s'"),
         ("receiver.batch", "receiver.queue", "receiver.batch = 10\nreceiver.queue = 9"),
+        ("openphone.reserved", "openphone.rate", "openphone.rate = 4\nopenphone.reserved = 4"),
         ("redis.url", "database.url", "redis.url = 'redis://cache:6379'"),
     ] {
         let problems = given().file(file).problems();
@@ -264,13 +265,15 @@ fn a_value_out_of_range_is_refused_with_the_range_and_its_place() {
         .flag("openphone.legacy_freshness", "2h")
         .flag("media.timeout", "5m")
         .flag("receiver.max_body", "1GiB")
+        .flag("openphone.rate", "1001")
         .problems();
     assert_eq!(
         problems,
         "openphone.freshness (--set): this must be from 1s to 1h\n\
          openphone.legacy_freshness (--set): this must be from 1s to 1h\n\
          media.timeout (--set): this must be from 1s to 270s\n\
-         receiver.max_body (--set): this must be from 1KiB to 16MiB\n"
+         receiver.max_body (--set): this must be from 1KiB to 16MiB\n\
+         openphone.rate (--set): this must be from 2 to 1000\n"
     );
 }
 

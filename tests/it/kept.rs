@@ -14,6 +14,7 @@ use trunkline_jobs::Services;
 use trunkline_jobs::events::{Delivery, accept};
 use trunkline_jobs::media::guard::AddressPolicy;
 use trunkline_jobs::media::{FetchConfig, Fetcher, MediaServices, MediaStore, Sha256Hash};
+use trunkline_jobs::provider::{Provider, ProviderMetrics, RateLimit};
 use trunkline_jobs::upkeep::{Upkeep, UpkeepMetrics};
 use trunkline_openphone::event::Envelope;
 use trunkline_openphone::signature::Scheme;
@@ -74,7 +75,8 @@ struct Line {
 impl<'e> Keeper<'e> {
     pub(crate) async fn new(env: &'e Env) -> Self {
         let media = MediaServices { fetcher: fetcher(), store: store(env.folder()).await };
-        let services = Arc::new(Services { db: env.db.clone(), media, upkeep: upkeep(env) });
+        let (provider, upkeep) = (no_provider(env), upkeep(env));
+        let services = Arc::new(Services { db: env.db.clone(), media, provider, upkeep });
         Self { env, services, tasks: env.tasks() }
     }
 
@@ -220,6 +222,12 @@ fn fetcher() -> Fetcher {
 
 async fn store(folder: &Path) -> MediaStore {
     MediaStore::local(folder.join("media")).await.unwrap()
+}
+
+/// The rate of the provider, and no key to ask with.
+pub(crate) fn no_provider(env: &Env) -> Provider {
+    let metrics = ProviderMetrics::new(&prometheus::Registry::new()).unwrap();
+    Provider::new(env.db.clone(), None, RateLimit { per_second: 10, reserved: 2 }, metrics)
 }
 
 /// Upkeep as the program comes with it.

@@ -27,6 +27,7 @@ mod outages;
 mod plans;
 mod pools;
 mod processes;
+mod provider;
 mod receiver;
 mod schedules;
 mod schema;

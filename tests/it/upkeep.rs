@@ -102,7 +102,8 @@ async fn run<C: Chore>(kit: &Kit<Services>, tasks: &Tasks) -> Vec<RunRow> {
 fn kit_with(env: &Env, keeper: &Keeper<'_>, change: impl FnOnce(&mut Upkeep)) -> Kit<Services> {
     let mut upkeep = keeper.services.upkeep.clone();
     change(&mut upkeep);
-    let services = Services { db: env.db.clone(), media: keeper.services.media.clone(), upkeep };
+    let (media, provider) = (keeper.services.media.clone(), keeper.services.provider.clone());
+    let services = Services { db: env.db.clone(), media, provider, upkeep };
     let registry = Arc::new(trunkline_jobs::registry().unwrap());
     Kit::new(env.tasks(), registry, Arc::new(services), env.metrics.clone())
 }

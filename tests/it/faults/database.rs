@@ -19,7 +19,7 @@ use crate::harness::judge::{all_ended, every_task};
 use crate::harness::log::{Echo, Logged, make_log, read_log};
 use crate::harness::proxy::proxy;
 use crate::harness::{Env, until};
-use crate::kept::upkeep;
+use crate::kept::{no_provider, upkeep};
 use crate::servers::Postgres;
 
 const TASKS: u64 = 1_500;
@@ -40,7 +40,7 @@ async fn services(env: &Env, db: Db) -> Arc<Services> {
     });
     let store = MediaStore::local(env.folder().join("media")).await.unwrap();
     let media = MediaServices { fetcher: fetcher.unwrap(), store };
-    Arc::new(Services { db, media, upkeep: upkeep(env) })
+    Arc::new(Services { db, media, provider: no_provider(env), upkeep: upkeep(env) })
 }
 
 async fn worker(env: &Env, db: Db) -> Workers {

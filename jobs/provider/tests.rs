@@ -1,0 +1,144 @@
+//! The rate as values: never above, hardly below.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use proptest::prelude::*;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use super::{RateLimit, Share, Window};
+
+const LIMIT: RateLimit = RateLimit { per_second: 10, reserved: 2 };
+
+fn start() -> DateTime<Utc> {
+    DateTime::UNIX_EPOCH + TimeDelta::days(20_000)
+}
+
+fn micros(n: i64) -> TimeDelta {
+    TimeDelta::microseconds(n)
+}
+
+/// The most tokens in any second.
+fn fullest_second(taken: &[DateTime<Utc>]) -> usize {
+    let second = TimeDelta::seconds(1);
+    let ends = |first: usize| taken[first..].partition_point(|at| *at < taken[first] + second);
+    (0..taken.len()).map(ends).max().unwrap_or(0)
+}
+
+#[test]
+fn who_comes_in_vain_learns_when_there_is_a_token() {
+    let mut window = Window::default();
+    let now = start();
+    assert_eq!(window.take(LIMIT, Share::Campaign, 100, now).granted, 8);
+    let later = now + micros(300_000);
+    assert_eq!(window.take(LIMIT, Share::Reply, 1, later).granted, 1);
+    let refused = window.take(LIMIT, Share::Campaign, 1, later);
+    assert_eq!((refused.granted, refused.next), (0, now + TimeDelta::seconds(1)));
+    assert_eq!(window.take(LIMIT, Share::Reply, 5, later).granted, 1, "the second reserved one");
+    assert_eq!(window.take(LIMIT, Share::Campaign, 1, refused.next).granted, 1);
+}
+
+#[test]
+fn those_who_wait_get_a_time_each() {
+    let (mut window, now) = (Window::default(), start());
+    let next = window.take(LIMIT, Share::Reply, 10, now).next;
+    let turns: Vec<_> = (0..20).map(|_| window.turn(LIMIT, next, now)).collect();
+    assert_eq!(turns[0], next);
+    assert!(turns.windows(2).all(|pair| pair[1] - pair[0] == micros(100_000)), "{turns:?}");
+    for _ in 0..100_000 {
+        assert!(window.turn(LIMIT, next, now) <= now + TimeDelta::hours(1));
+    }
+}
+
+#[test]
+fn a_429_halves_the_rate_once_for_all_that_were_under_way_and_it_grows_back() {
+    let (mut window, now) = (Window::default(), start());
+    window.take(LIMIT, Share::Reply, 10, now);
+    let (answered, until) = (now + micros(50_000), now + TimeDelta::seconds(7));
+    for _ in 0..10 {
+        window.slow_down(LIMIT, now, until, answered);
+    }
+    assert_eq!(window.allowed(LIMIT, answered), 5);
+    let before = window.take(LIMIT, Share::Reply, 1, until - micros(1));
+    assert_eq!((before.granted, before.next), (0, until));
+    assert_eq!(window.take(LIMIT, Share::Reply, 10, until).granted, 5);
+    window.slow_down(LIMIT, until, until, until + micros(1));
+    assert_eq!(window.allowed(LIMIT, until + micros(1)), 2, "another one halves it again");
+    assert_eq!(window.allowed(LIMIT, until + TimeDelta::seconds(31)), 5);
+    assert_eq!(window.allowed(LIMIT, until + TimeDelta::days(1)), 10, "never above the limit");
+    for _ in 0..10 {
+        window.slow_down(LIMIT, until + TimeDelta::days(1), until, until + TimeDelta::days(1));
+    }
+    assert!(window.allowed(LIMIT, until + TimeDelta::days(1)) >= 1, "never none at all");
+}
+
+#[test]
+fn a_clock_that_ran_ahead_holds_nobody_up_for_long() {
+    let (mut window, now) = (Window::default(), start());
+    window.take(LIMIT, Share::Reply, 10, now + TimeDelta::hours(5));
+    assert_eq!(window.take(LIMIT, Share::Reply, 1, now).granted, 0);
+    assert_eq!(window.take(LIMIT, Share::Reply, 1, now + TimeDelta::seconds(1)).granted, 1);
+    window.not_before = Some(now + TimeDelta::days(400));
+    assert_eq!(window.take(LIMIT, Share::Reply, 1, now + TimeDelta::seconds(1)).granted, 1);
+}
+
+/// Three processes, each late by up to 25 ms at every turn, over a simulated day.
+#[test]
+fn over_a_day_three_late_processes_use_nearly_all_of_it_and_never_more() {
+    for (share, per_second) in [(Share::Reply, 10), (Share::Campaign, 8)] {
+        let mut random = StdRng::seed_from_u64(7);
+        let (mut window, end) = (Window::default(), start() + TimeDelta::days(1));
+        let mut comes = [start(); 3];
+        let mut taken = Vec::new();
+        while let Some(process) = (0..3).min_by_key(|at| comes[*at]).filter(|at| comes[*at] < end) {
+            let now = comes[process];
+            let grant = window.take(LIMIT, share, 10, now);
+            taken.extend(std::iter::repeat_n(now, grant.granted as usize));
+            comes[process] = grant.next.max(now) + micros(random.random_range(1..25_000));
+        }
+        assert!(fullest_second(&taken) <= per_second, "{}", share.name());
+        let used = taken.len() as f64 / (86_400 * per_second) as f64;
+        assert!(used >= 0.98, "{}: only {used}", share.name());
+    }
+}
+
+fn shares() -> impl Strategy<Value = Share> {
+    prop::sample::select(Share::ALL.to_vec())
+}
+
+proptest! {
+    #[test]
+    fn no_second_holds_more_than_the_limit_nor_gives_campaigns_the_reserved_part(
+        per_second in 2u32..40, reserved in 0u32..8,
+        asks in prop::collection::vec((0i64..400_000, 1u32..30, shares()), 1..200),
+    ) {
+        let limit = RateLimit { per_second, reserved: reserved.min(per_second - 1) };
+        let (mut window, mut now) = (Window::default(), start());
+        let (mut taken, mut by_campaigns) = (Vec::new(), Vec::new());
+        for (wait, wanted, share) in asks {
+            now += micros(wait);
+            let grant = window.take(limit, share, wanted, now);
+            prop_assert!(grant.granted <= wanted);
+            prop_assert!(grant.granted == wanted || grant.next > now, "sent away without a time");
+            taken.extend(std::iter::repeat_n(now, grant.granted as usize));
+            if share == Share::Campaign {
+                by_campaigns.extend(std::iter::repeat_n(now, grant.granted as usize));
+            }
+        }
+        prop_assert!(fullest_second(&taken) <= per_second as usize);
+        prop_assert!(fullest_second(&by_campaigns) <= (per_second - limit.reserved) as usize);
+        prop_assert!(window.taken.len() <= per_second as usize);
+    }
+
+    #[test]
+    fn a_token_is_there_at_the_time_that_was_told(
+        takes in prop::collection::vec((0i64..400_000, 1u32..12, shares()), 1..50), share in shares(),
+    ) {
+        let (mut window, mut now) = (Window::default(), start());
+        for (wait, wanted, share) in takes {
+            now += micros(wait);
+            window.take(LIMIT, share, wanted, now);
+        }
+        let grant = window.take(LIMIT, share, 20, now);
+        prop_assert!(window.take(LIMIT, share, 1, grant.next).granted == 1);
+    }
+}
