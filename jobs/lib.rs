@@ -64,11 +64,13 @@ jobs! {
     contacts::ContactDeleted,
     contacts::ContactUpdated,
     media::DownloadMedia,
+    media::RescanMedia,
     messages::MessageDelivered,
     messages::MessageFailed,
     messages::MessageReceived,
     messages::MessageUndelivered,
     provider_tasks::ProviderTaskChanged,
+    upkeep::UpkeepJob<upkeep::PurgeMedia>,
     upkeep::UpkeepJob<upkeep::RemoveAttempts>,
     upkeep::UpkeepJob<upkeep::RemoveAudit>,
     upkeep::UpkeepJob<upkeep::RemoveEvents>,
@@ -86,10 +88,12 @@ pub fn statements() -> impl Iterator<Item = &'static Stmt> {
         contacts::STATEMENTS,
         conversations::STATEMENTS,
         events::STATEMENTS,
-        media::STATEMENTS,
         messages::STATEMENTS,
         provider::STATEMENTS,
         provider_tasks::STATEMENTS,
     ];
-    own.into_iter().chain(calls::STATEMENTS.iter().chain(upkeep::STATEMENTS).copied()).flatten().copied()
+    own.into_iter()
+        .chain(calls::STATEMENTS.iter().chain(media::STATEMENTS).chain(upkeep::STATEMENTS).copied())
+        .flatten()
+        .copied()
 }

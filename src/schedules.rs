@@ -21,6 +21,7 @@ macro_rules! builtin {
 }
 
 builtin! {
+    "media-purge.toml",
     "upkeep-attempts.toml",
     "upkeep-audit.toml",
     "upkeep-database.toml",

@@ -23,7 +23,7 @@ pub use menu_selected::CallMenuSelected;
 pub use missed::CallMissed;
 pub use recording::CallRecording;
 pub use ringing::CallRinging;
-pub(crate) use store::STATEMENTS;
+pub(crate) use store::{STATEMENTS, call_of_voicemail, recording_key};
 pub use summary::CallSummary;
 pub use transcript::CallTranscript;
 pub use voicemail::CallVoicemail;

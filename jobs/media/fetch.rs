@@ -5,7 +5,9 @@
 //! client, since every hop must pass the [guard](super::guard) before anything connects to it.
 //!
 //! Media links are often signed: whoever has the URL has the file. Errors therefore name an origin, never
-//! a path or a query, and requests carry no credentials and no referrer.
+//! a path or a query, and requests carry no referrer, and no credentials but to hosts that the operator named.
+
+mod incoming;
 
 use std::error::Error;
 use std::io;
@@ -15,22 +17,19 @@ use std::time::Duration;
 use bytes::Bytes;
 use chrono::DateTime;
 use futures_util::StreamExt;
-use reqwest::header::{ACCEPT_ENCODING, CONTENT_TYPE, DATE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER};
+use reqwest::header::{
+    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, LOCATION,
+    RETRY_AFTER,
+};
 use reqwest::redirect::Policy;
 use reqwest::{Client, ClientBuilder, Response, StatusCode};
-use sha2::{Digest, Sha256};
+use secrecy::{ExposeSecret, SecretString};
 use tempfile::NamedTempFile;
-use tokio::io::{AsyncWriteExt, BufWriter};
 use url::Url;
 
-use super::guard::{AddressPolicy, PublicResolver, Reach, Refusal};
+pub(super) use self::incoming::Incoming;
+use super::guard::{AddressPolicy, HostRule, PublicResolver, Reach, Refusal};
 use super::store::Sha256Hash;
-
-/// Enough for every signature that [`sniff`](super::sniff::sniff) knows, those inside zip archives included.
-const HEAD_BYTES: usize = 8 * 1024;
-
-/// Bytes gathered per write, since each write is a trip to the blocking pool.
-const WRITE_BUFFER: usize = 256 * 1024;
 
 #[derive(Debug, Clone)]
 pub struct FetchConfig {
@@ -43,6 +42,29 @@ pub struct FetchConfig {
     pub max_redirects: usize,
     pub policy: AddressPolicy,
     pub user_agent: String,
+    pub credentials: Option<Credentials>,
+}
+
+/// The provider's API key, for media hosts that want it.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    pub api_key: SecretString,
+    /// Who gets it. A redirect to another host goes without.
+    pub hosts: Vec<HostRule>,
+}
+
+impl Credentials {
+    /// The key as a header, if this URL's host is to have it. Never over plain http to a host that is not ours.
+    fn header(&self, url: &Url, reach: Reach) -> Option<HeaderValue> {
+        let (host, port) = (url.host()?, url.port_or_known_default()?);
+        let safe = url.scheme() == "https" || reach == Reach::Listed;
+        if !safe || !self.hosts.iter().any(|rule| rule.matches(&host, port)) {
+            return None;
+        }
+        let mut value = HeaderValue::from_str(self.api_key.expose_secret()).ok()?;
+        value.set_sensitive(true);
+        Some(value)
+    }
 }
 
 /// A complete download, on disk and not yet in its place.
@@ -135,7 +157,12 @@ pub struct Fetcher {
 
 impl Fetcher {
     pub fn new(config: FetchConfig) -> Result<Self, reqwest::Error> {
-        let public = client(&config).dns_resolver(PublicResolver).build()?;
+        Self::resolving(config, PublicResolver::system())
+    }
+
+    /// With other answers to who has which address, for tests of names that change theirs.
+    fn resolving(config: FetchConfig, resolver: PublicResolver) -> Result<Self, reqwest::Error> {
+        let public = client(&config).dns_resolver(resolver).build()?;
         let listed = client(&config).build()?;
         Ok(Self { config, public, listed })
     }
@@ -165,11 +192,15 @@ impl Fetcher {
     }
 
     async fn request(&self, url: &Url) -> Result<Response, FetchError> {
-        let client = match self.config.policy.check(url)? {
+        let reach = self.config.policy.check(url)?;
+        let client = match reach {
             Reach::Public => &self.public,
             Reach::Listed => &self.listed,
         };
-        let request = client.get(url.clone()).header(ACCEPT_ENCODING, "identity");
+        let mut request = client.get(url.clone()).header(ACCEPT_ENCODING, "identity");
+        if let Some(key) = self.config.credentials.as_ref().and_then(|key| key.header(url, reach)) {
+            request = request.header(AUTHORIZATION, key);
+        }
         request.send().await.map_err(|error| FetchError::from_transfer(error, url))
     }
 
@@ -185,7 +216,7 @@ impl Fetcher {
         let mut body = response.bytes_stream();
         while let Some(chunk) = body.next().await {
             let chunk = chunk.map_err(|error| FetchError::from_transfer(error, url))?;
-            if incoming.size + chunk.len() as u64 > limit {
+            if incoming.size() + chunk.len() as u64 > limit {
                 return Err(FetchError::TooLarge { limit });
             }
             incoming.write(&chunk).await?;
@@ -254,56 +285,6 @@ fn origin_of(url: &Url) -> String {
 
 fn refusal_behind(error: &reqwest::Error) -> Option<&Refusal> {
     std::iter::successors(error.source(), |cause| (*cause).source()).find_map(|cause| cause.downcast_ref())
-}
-
-/// A file while it arrives.
-struct Incoming {
-    file: NamedTempFile,
-    writer: BufWriter<tokio::fs::File>,
-    hasher: Sha256,
-    size: u64,
-    head: Vec<u8>,
-}
-
-impl Incoming {
-    async fn create(folder: &Path) -> io::Result<Self> {
-        let folder = folder.to_owned();
-        let (file, handle) = tokio::task::spawn_blocking(move || {
-            let file = NamedTempFile::new_in(folder)?;
-            let handle = file.reopen()?;
-            io::Result::Ok((file, handle))
-        })
-        .await
-        .map_err(io::Error::other)??;
-        Ok(Self {
-            file,
-            writer: BufWriter::with_capacity(WRITE_BUFFER, tokio::fs::File::from_std(handle)),
-            hasher: Sha256::new(),
-            size: 0,
-            head: Vec::new(),
-        })
-    }
-
-    async fn write(&mut self, chunk: &[u8]) -> io::Result<()> {
-        self.size += chunk.len() as u64;
-        self.hasher.update(chunk);
-        let wanted = HEAD_BYTES - self.head.len();
-        self.head.extend_from_slice(&chunk[..chunk.len().min(wanted)]);
-        self.writer.write_all(chunk).await
-    }
-
-    async fn finish(mut self, declared_type: Option<String>) -> io::Result<Fetched> {
-        self.writer.flush().await?;
-        self.writer.get_ref().sync_all().await?;
-        let sha256: [u8; 32] = self.hasher.finalize().into();
-        Ok(Fetched {
-            file: self.file,
-            sha256: sha256.into(),
-            size: self.size,
-            declared_type,
-            head: self.head.into(),
-        })
-    }
 }
 
 #[cfg(test)]

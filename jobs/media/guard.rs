@@ -8,9 +8,12 @@
 //! resolves nothing when the host is an address already, so [`AddressPolicy::check`] judges those, on
 //! every hop.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
+use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
@@ -150,7 +153,7 @@ pub struct HostRule {
 }
 
 impl HostRule {
-    fn matches(&self, host: &Host<&str>, port: u16) -> bool {
+    pub(super) fn matches(&self, host: &Host<&str>, port: u16) -> bool {
         self.host == *host && self.port.is_none_or(|only| only == port)
     }
 }
@@ -179,16 +182,38 @@ impl FromStr for HostRule {
     }
 }
 
-/// The system's resolver with everything not public taken out of its answers.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct PublicResolver;
+/// Finds the addresses of a name.
+type Lookup = dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> + Send + Sync;
+
+/// A resolver with everything not public taken out of its answers.
+#[derive(Clone)]
+pub struct PublicResolver {
+    lookup: Arc<Lookup>,
+}
+
+impl PublicResolver {
+    /// The system's.
+    pub fn system() -> Self {
+        let lookup = |name: String| -> BoxFuture<'static, _> {
+            Box::pin(async move { Ok(tokio::net::lookup_host((name.as_str(), 0)).await?.collect()) })
+        };
+        Self { lookup: Arc::new(lookup) }
+    }
+
+    #[cfg(test)]
+    pub(super) fn answering(
+        answer: impl Fn(String) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> + Send + Sync + 'static,
+    ) -> Self {
+        Self { lookup: Arc::new(answer) }
+    }
+}
 
 impl Resolve for PublicResolver {
     fn resolve(&self, name: Name) -> Resolving {
+        let found = (self.lookup)(name.as_str().to_owned());
         Box::pin(async move {
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
             let public: Vec<SocketAddr> =
-                found.into_iter().filter(|address| is_public(address.ip())).collect();
+                found.await?.into_iter().filter(|address| is_public(address.ip())).collect();
             if public.is_empty() {
                 return Err(Refusal::NotPublic(name.as_str().to_owned()).into());
             }
@@ -369,7 +394,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_that_resolves_to_loopback_gives_no_address() {
-        let Err(refused) = PublicResolver.resolve("localhost".parse().unwrap()).await else {
+        let Err(refused) = PublicResolver::system().resolve("localhost".parse().unwrap()).await else {
             panic!("localhost is not public");
         };
         assert_eq!(refused.downcast_ref(), Some(&Refusal::NotPublic("localhost".into())));

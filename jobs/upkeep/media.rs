@@ -1,5 +1,6 @@
 //! Fetch files that nobody is fetching. A row waits and no task is for it when the tasks were lost with a database
-//! that was put back from a copy, or removed by hand.
+//! that was put back from a copy, or removed by hand. And note on the row why its download died, where the job itself
+//! could not: its workers died with it, or somebody discarded it.
 
 use chrono::TimeDelta;
 use trunkline_platform::db::DbError;
@@ -11,7 +12,21 @@ use crate::media::{DownloadMedia, MediaId};
 /// A job that has just told of a file enqueues its download a moment later.
 const A_WHILE: TimeDelta = TimeDelta::minutes(15);
 
+/// Dead letters that one run looks at.
+const MOST_DEAD: u32 = 10_000;
+
 trunkline_platform::statements! {
+    /// Retrying the dead letter still fetches the file.
+    END_WITH_THEIR_TASK = same {
+        "UPDATE media SET state = 'failed', error = 'the download is a dead letter: ' ||
+             COALESCE((SELECT MAX(t.last_error) FROM tasks AS t WHERE t.died_at IS NOT NULL
+                 AND t.kind = 'media.download' AND t.unique_key = CAST(media.id AS TEXT)), 'no reason is known')
+         WHERE state = 'pending' AND CAST(id AS TEXT) IN (SELECT d.unique_key FROM tasks AS d
+             WHERE d.died_at IS NOT NULL AND d.kind = 'media.download' AND d.unique_key IS NOT NULL
+             ORDER BY d.id LIMIT $1)
+           AND NOT EXISTS (SELECT 1 FROM tasks AS t WHERE t.kind = 'media.download'
+               AND t.unique_key = CAST(media.id AS TEXT) AND t.finished_at IS NULL)"
+    }
     /// One whose download is a dead letter waits for a person.
     FORGOTTEN = same {
         "SELECT m.id FROM media AS m
@@ -37,6 +52,10 @@ impl Chore for RequeueMedia {
     const NAME: &'static str = "upkeep.media";
 
     async fn work(run: &mut Run<'_>) -> Result<(), DbError> {
+        if !run.dry_run {
+            let query = END_WITH_THEIR_TASK.bind(MOST_DEAD);
+            run.freed.rows += query.execute(&mut run.db().write_one().await?).await?;
+        }
         let mut after = run.after;
         while !run.is_over() {
             let query = FORGOTTEN.bind(after).bind(run.now() - A_WHILE).bind(run.batch());

@@ -13,6 +13,7 @@ mod history;
 mod keys;
 mod media;
 mod metrics;
+mod purge;
 mod retention;
 mod ring;
 mod run;
@@ -21,6 +22,7 @@ mod tasks;
 use trunkline_platform::db::Stmt;
 use trunkline_platform::task::Tasks;
 
+use crate::media::MediaStore;
 pub use attempts::RemoveAttempts;
 pub use audit::RemoveAudit;
 pub use database::TidyDatabase;
@@ -29,7 +31,8 @@ pub use history::RemoveHistory;
 pub use keys::RemoveKeys;
 pub use media::RequeueMedia;
 pub use metrics::UpkeepMetrics;
-pub use retention::{KEEP_EVENTS_AT_LEAST, Retention};
+pub use purge::PurgeMedia;
+pub use retention::{KEEP_EVENTS_AT_LEAST, MediaRetention, Retention};
 pub use ring::TrimRing;
 pub use run::{CHORES, Chore, Freed, Run, RunRow, UpkeepJob, history, run_now};
 pub use tasks::RemoveTasks;
@@ -38,6 +41,7 @@ pub use tasks::RemoveTasks;
 #[derive(Clone, Debug)]
 pub struct Upkeep {
     pub tasks: Tasks,
+    pub store: MediaStore,
     pub retention: Retention,
     pub metrics: UpkeepMetrics,
 }

@@ -9,6 +9,15 @@ use trunkline_platform::task::TaskState;
 /// A delivery must be known again for as long as the provider may repeat it.
 pub const KEEP_EVENTS_AT_LEAST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
+/// How long files are kept, from when they were stored. Absent: for ever.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MediaRetention {
+    /// Those of messages.
+    pub attachments: Option<Duration>,
+    pub recordings: Option<Duration>,
+    pub voicemails: Option<Duration>,
+}
+
 /// How long things are kept, from their end on. Absent: for ever.
 #[derive(Clone, Debug)]
 pub struct Retention {
@@ -22,6 +31,7 @@ pub struct Retention {
     pub events: Option<Duration>,
     pub audit: Option<Duration>,
     pub history: Option<Duration>,
+    pub media: MediaRetention,
     /// Rows of one transaction.
     pub batch: u32,
     /// Rows of one run.
@@ -72,6 +82,7 @@ mod tests {
             events: None,
             audit: None,
             history: None,
+            media: MediaRetention::default(),
             batch: 1,
             rows_per_run: 1,
         };

@@ -15,15 +15,16 @@ use trunkline_platform::job::{Context, Done, Failure, Job, Priority, Queue};
 use trunkline_platform::task::TaskId;
 
 use super::{
-    RemoveAttempts, RemoveAudit, RemoveEvents, RemoveHistory, RemoveKeys, RemoveTasks, RequeueMedia,
-    TidyDatabase, TrimRing, Upkeep,
+    PurgeMedia, RemoveAttempts, RemoveAudit, RemoveEvents, RemoveHistory, RemoveKeys, RemoveTasks,
+    RequeueMedia, TidyDatabase, TrimRing, Upkeep,
 };
 use crate::{Services, UPKEEP};
 
 /// How long one run may go on before it leaves the rest to the next.
 const LONGEST_RUN: TimeDelta = TimeDelta::minutes(4);
 /// The upkeep jobs, by name.
-pub const CHORES: [&str; 9] = [
+pub const CHORES: [&str; 10] = [
+    PurgeMedia::NAME,
     RemoveAttempts::NAME,
     RemoveAudit::NAME,
     TidyDatabase::NAME,
@@ -222,6 +223,7 @@ pub async fn run_now(
     actor: &Actor,
 ) -> Result<Option<Freed>, DbError> {
     let freed = match name {
+        PurgeMedia::NAME => by_hand::<PurgeMedia>(upkeep, dry_run, actor).await,
         RemoveAttempts::NAME => by_hand::<RemoveAttempts>(upkeep, dry_run, actor).await,
         RemoveAudit::NAME => by_hand::<RemoveAudit>(upkeep, dry_run, actor).await,
         TidyDatabase::NAME => by_hand::<TidyDatabase>(upkeep, dry_run, actor).await,

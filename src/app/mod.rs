@@ -18,7 +18,8 @@ use rand::Rng;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use trunkline_jobs::Services;
-use trunkline_jobs::media::{Fetcher, MediaServices, MediaStore};
+use trunkline_jobs::media::thumbnail::Thumbnails;
+use trunkline_jobs::media::{Fetcher, MediaMetrics, MediaServices, MediaStore};
 use trunkline_jobs::provider::{Provider, ProviderMetrics};
 use trunkline_jobs::upkeep::{Upkeep, UpkeepMetrics};
 use trunkline_openphone::client::Client;
@@ -109,14 +110,23 @@ impl App {
         if left_over > 0 {
             tracing::info!(files = left_over, "removed what cut-off downloads left");
         }
-        let fetcher = Fetcher::new(config.media.fetch_config()).context("setting up downloads")?;
+        let fetcher = Fetcher::new(config.media.fetch_config(config.openphone.api_key.as_ref()))
+            .context("setting up downloads")?;
         let upkeep = Upkeep {
             tasks: tasks.clone(),
+            store: store.clone(),
             retention: config.retention.retention(),
             metrics: UpkeepMetrics::new(&metrics_registry)?,
         };
         let provider = provider(&config.openphone, &db, &metrics_registry)?;
-        let media = MediaServices { fetcher, store };
+        let media = MediaServices {
+            fetcher,
+            store,
+            rules: config.media.rules(),
+            scanner: config.media.scanner(),
+            thumbnails: Thumbnails::default(),
+            metrics: MediaMetrics::new(&metrics_registry)?,
+        };
         let services = Arc::new(Services { db: db.clone(), media, provider, upkeep });
         Ok(Self {
             config,

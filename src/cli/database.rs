@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use prometheus::Registry;
+use trunkline_jobs::media::MediaStore;
 use trunkline_platform::clock::Clock;
 use trunkline_platform::db::{Db, DbError, Engine, Stmt, Text};
 use trunkline_platform::metrics::Metrics;
@@ -56,6 +57,12 @@ pub(super) async fn open(config: &Config) -> Result<Db> {
 /// The task table, opened for looking.
 pub(super) async fn open_tasks(config: &Config) -> Result<Tasks> {
     Ok(tasks(open(config).await?))
+}
+
+/// The store of files that these settings name.
+pub(super) async fn media_store(config: &Config) -> Result<MediaStore> {
+    let opened = MediaStore::local(config.media.dir.clone()).await;
+    opened.with_context(|| format!("opening the media folder {}", config.media.dir.display()))
 }
 
 /// How long a command waits at its end until the bell has rung. Without it the tasks are found by polling.

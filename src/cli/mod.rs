@@ -10,6 +10,7 @@ mod dev;
 mod events;
 mod jobs;
 mod limits;
+mod media;
 mod migrate;
 mod output;
 mod payload;
@@ -63,6 +64,8 @@ enum Command {
     Jobs(jobs::JobsCommand),
     /// Look at stored webhook events
     Events(events::EventsCommand),
+    /// Look at files; fetch, scan and purge them, and put them under legal hold
+    Media(media::MediaCommand),
     /// Count events, tasks, queues and files
     Stats(stats::StatsCommand),
     /// List the worker processes
@@ -121,6 +124,7 @@ impl Cli {
             Command::Dead(command) => return command.run(&config).await,
             Command::Jobs(command) => command.run(&config).await,
             Command::Events(command) => command.run(&config).await,
+            Command::Media(command) => command.run(&config).await,
             Command::Stats(command) => command.run(&config).await,
             Command::Workers(command) => command.run(&config).await,
             Command::Schedules(command) => command.run(&config).await,

@@ -93,7 +93,7 @@ impl Stats {
     }
 
     fn text(&self, now: DateTime<Utc>) -> String {
-        let MediaCount { pending, stored, failed, files, bytes } = self.media;
+        let MediaCount { pending, stored, failed, quarantined, purged, files, bytes } = self.media;
         let (deliveries, happenings) = (self.deliveries, self.happenings);
         let (workers, bytes) = (self.workers_alive, output::size(bytes));
         let newer = match self.waiting_for_release {
@@ -112,7 +112,8 @@ impl Stats {
             self.queue_table(now),
             format!("\nworkers: {workers} alive\n"),
             format!(
-                "media: {stored} stored in {files} files ({bytes}), {pending} pending, {failed} failed\n"
+                "media: {stored} stored in {files} files ({bytes}), {pending} pending, {failed} failed, \
+                 {quarantined} in quarantine, {purged} purged\n"
             ),
         ]
         .concat()
@@ -223,7 +224,7 @@ mod tests {
             stats.text(DateTime::UNIX_EPOCH),
             "events: 0 distinct, in 0 deliveries\nnone\n\ntasks (done and failed: attempts, as the workers told them)\n\
              none\n\nqueues (by the minute, over the last 1, 5 and 15)\nnone at work\n\n\
-             workers: 0 alive\nmedia: 0 stored in 0 files (0 B), 0 pending, 0 failed\n"
+             workers: 0 alive\nmedia: 0 stored in 0 files (0 B), 0 pending, 0 failed, 0 in quarantine, 0 purged\n"
         );
     }
 
@@ -267,7 +268,15 @@ mod tests {
             queues: by_queue(&backlog, BTreeMap::from([("events".to_owned(), rate)]), &[paused]),
             waiting_for_release: 3,
             workers_alive: 2,
-            media: MediaCount { pending: 3, stored: 4, failed: 0, files: 3, bytes: 2_048 },
+            media: MediaCount {
+                pending: 3,
+                stored: 4,
+                failed: 0,
+                quarantined: 1,
+                purged: 2,
+                files: 3,
+                bytes: 2_048,
+            },
         };
         let expected = "\
 events: 11 distinct, in 13 deliveries
@@ -287,7 +296,7 @@ events    0        0        0        0                    60 12.0 4.0   0 0.2 0.
 media     6        0        4        2  1m 15s              0 0.0 0.0   0 0.0 0.0  paused
 
 workers: 2 alive
-media: 4 stored in 3 files (2.0 KiB), 3 pending, 0 failed
+media: 4 stored in 3 files (2.0 KiB), 3 pending, 0 failed, 1 in quarantine, 2 purged
 ";
         assert_eq!(stats.text(now), expected);
     }

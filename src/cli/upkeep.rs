@@ -102,7 +102,8 @@ impl Run {
             config.redis.ring(&db, Metrics::new(&registry)?).context("setting up Redis (redis.url)")?;
         let tasks = Tasks::new(db, ring, Clock::system());
         let metrics = UpkeepMetrics::new(&registry)?;
-        let upkeep = Upkeep { tasks, retention: config.retention.retention(), metrics };
+        let store = database::media_store(config).await?;
+        let upkeep = Upkeep { tasks, store, retention: config.retention.retention(), metrics };
         let Some(freed) = upkeep::run_now(&upkeep, &self.job, self.dry_run, &actor).await? else {
             bail!("there is no upkeep job {:?}; there are {}", self.job, CHORES.join(", "));
         };

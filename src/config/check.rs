@@ -8,10 +8,10 @@ use trunkline_jobs::media::DownloadMedia;
 use trunkline_jobs::upkeep::KEEP_EVENTS_AT_LEAST;
 use trunkline_platform::db::Engine;
 use trunkline_platform::duration::write as write_duration;
-use trunkline_platform::job::{Job, Queue};
+use trunkline_platform::job::Queue;
 
 use super::layers::{QUEUES, Setting};
-use super::{AllowedHost, Config, LogFormat, Problem, Profile, Source};
+use super::{AllowedHost, Config, LogFormat, Problem, Profile, ScanMode, Source};
 
 /// A worker that missed two looks at the table must still hold its lease.
 const POLLS_PER_LEASE: u32 = 3;
@@ -64,6 +64,25 @@ pub(super) fn contradictions(config: &Config) -> Vec<Problem> {
                 .to_owned(),
         );
     }
+    let media = &config.media;
+    if media.scan == ScanMode::Required && media.clamd.is_none() {
+        let reason = "files are to be scanned, and there is no scanner: say where clamd listens".to_owned();
+        contradiction("media.scan", "media.clamd", reason);
+    }
+    if media.scan == ScanMode::Required && media.clamd_max_bytes < media.max_bytes {
+        let (takes, largest) = (media.clamd_max_bytes, media.max_bytes);
+        contradiction(
+            "media.clamd_max_bytes",
+            "media.max_bytes",
+            format!(
+                "a file of {largest} bytes would be kept that clamd, which takes {takes}, cannot be shown"
+            ),
+        );
+    }
+    if !media.send_api_key.is_empty() && config.openphone.api_key.is_none() {
+        let reason = "media hosts are to be sent the API key, and there is none".to_owned();
+        contradiction("media.send_api_key", "openphone.api_key", reason);
+    }
     problems
 }
 
@@ -77,8 +96,9 @@ pub(super) fn out_of_range(config: &Config, settings: &BTreeMap<String, Setting>
     let durations = [
         ("openphone.freshness", openphone.freshness, second, HOUR),
         ("openphone.legacy_freshness", openphone.legacy_freshness.unwrap_or(second), second, HOUR),
-        // What is left is for storing the file before the job's own time is up.
-        ("media.timeout", config.media.timeout, second, DownloadMedia::TIMEOUT * 9 / 10),
+        // What is left of the job's own time is for scanning and storing the file.
+        ("media.timeout", config.media.timeout, second, DownloadMedia::LONGEST_FETCH),
+        ("media.clamd_timeout", config.media.clamd_timeout, second, second * 300),
         ("workers.poll_interval", workers.poll_interval, second / 100, second * 60),
         ("workers.lease", workers.lease, second * 3, HOUR),
         ("workers.grace", workers.grace, Duration::ZERO, HOUR),

@@ -32,7 +32,7 @@ pub use network::{Network, NetworkError};
 pub use origin::Origin;
 pub use sections::{
     AllowedHost, DatabaseConfig, HttpConfig, LogConfig, LogFormat, MediaConfig, OpenphoneConfig,
-    ReceiverConfig, RedisConfig, RetentionConfig, SchedulesConfig, WorkersConfig,
+    ReceiverConfig, RedisConfig, RetentionConfig, ScanMode, SchedulesConfig, WorkersConfig,
 };
 pub use source::Source;
 pub(crate) use units::parse_duration;

@@ -1,6 +1,6 @@
 //! Reading the values of settings into the types they stand for. No error repeats a secret.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -8,6 +8,8 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, de::Error};
 use tracing_subscriber::filter::{LevelFilter, Targets};
+use trunkline_jobs::media::check::Kind;
+use trunkline_jobs::media::scan::ClamdAddress;
 use trunkline_openphone::signature::Key;
 use trunkline_platform::db::DbUrl;
 use url::Url;
@@ -45,6 +47,21 @@ pub(super) fn durations_by_name<'de, D: Deserializer<'de>>(
 pub(super) fn optional_secret<'de, D: Deserializer<'de>>(de: D) -> Result<Option<SecretString>, D::Error> {
     let text = String::deserialize(de)?;
     Ok(Some(text).filter(|text| !text.is_empty()).map(SecretString::from))
+}
+
+/// Kinds of file, by name.
+pub(super) fn kinds<'de, D: Deserializer<'de>>(de: D) -> Result<BTreeSet<Kind>, D::Error> {
+    let names = Vec::<String>::deserialize(de)?;
+    names.iter().map(|name| name.parse().map_err(D::Error::custom)).collect()
+}
+
+/// Where clamd listens, `""` for nowhere.
+pub(super) fn clamd<'de, D: Deserializer<'de>>(de: D) -> Result<Option<ClamdAddress>, D::Error> {
+    let text = String::deserialize(de)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(D::Error::custom)
 }
 
 pub(super) fn redis_url<'de, D: Deserializer<'de>>(de: D) -> Result<Option<SecretString>, D::Error> {

@@ -1,7 +1,7 @@
 //! The sections of a configuration, and what the parts of the program make of them. What each setting means is
 //! said once, in `default.toml`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv6Addr, SocketAddr};
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
@@ -12,9 +12,12 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, de::Error};
 use tracing_subscriber::filter::Targets;
 use trunkline_jobs::media::FetchConfig;
+use trunkline_jobs::media::check::{Kind, Rules};
+use trunkline_jobs::media::fetch::Credentials;
 use trunkline_jobs::media::guard::{AddressPolicy, HostRule};
+use trunkline_jobs::media::scan::{ClamdAddress, Scanner};
 use trunkline_jobs::provider::RateLimit;
-use trunkline_jobs::upkeep::Retention;
+use trunkline_jobs::upkeep::{MediaRetention, Retention};
 use trunkline_openphone::client::ClientConfig;
 use trunkline_openphone::signature::{SecretError, Secrets, Tolerance};
 use trunkline_platform::db::{Db, DbOptions, DbUrl};
@@ -136,11 +139,47 @@ pub struct MediaConfig {
     pub timeout: Duration,
     pub allow_hosts: Vec<AllowedHost>,
     pub allow_http: bool,
+    pub send_api_key: Vec<AllowedHost>,
+    #[serde(deserialize_with = "read::kinds")]
+    pub kinds: BTreeSet<Kind>,
+    pub max_pixels: NonZeroU64,
+    pub scan: ScanMode,
+    #[serde(deserialize_with = "read::clamd")]
+    pub clamd: Option<ClamdAddress>,
+    #[serde(deserialize_with = "units::size")]
+    pub clamd_max_bytes: u64,
+    #[serde(deserialize_with = "units::duration")]
+    pub clamd_timeout: Duration,
+}
+
+/// Whether files are shown to the virus scanner.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub enum ScanMode {
+    Off,
+    /// None can be opened before.
+    Required,
 }
 
 impl MediaConfig {
-    pub fn fetch_config(&self) -> FetchConfig {
+    /// What is let in.
+    pub fn rules(&self) -> Rules {
+        Rules { kinds: self.kinds.clone(), max_pixels: self.max_pixels.get() }
+    }
+
+    /// The virus scanner, if files are to be shown to one.
+    pub fn scanner(&self) -> Option<Scanner> {
+        let clamd = self.clamd.clone().filter(|_| self.scan == ScanMode::Required)?;
+        Some(Scanner { clamd, timeout: self.clamd_timeout, max_bytes: self.clamd_max_bytes })
+    }
+
+    /// How to fetch; `api_key` is for the hosts that are sent it.
+    pub fn fetch_config(&self, api_key: Option<&SecretString>) -> FetchConfig {
+        let hosts: Vec<HostRule> = self.send_api_key.iter().map(|host| host.rule.clone()).collect();
         FetchConfig {
+            credentials: api_key
+                .filter(|_| !hosts.is_empty())
+                .map(|api_key| Credentials { api_key: api_key.clone(), hosts }),
             max_bytes: self.max_bytes,
             timeout: self.timeout,
             connect_timeout: Duration::from_secs(10),
@@ -242,6 +281,12 @@ pub struct RetentionConfig {
     pub audit: Option<Duration>,
     #[serde(deserialize_with = "units::duration_or_off")]
     pub history: Option<Duration>,
+    #[serde(deserialize_with = "units::duration_or_off")]
+    pub attachments: Option<Duration>,
+    #[serde(deserialize_with = "units::duration_or_off")]
+    pub recordings: Option<Duration>,
+    #[serde(deserialize_with = "units::duration_or_off")]
+    pub voicemails: Option<Duration>,
     pub batch: NonZeroU32,
     pub rows_per_run: NonZeroU64,
 }
@@ -258,6 +303,11 @@ impl RetentionConfig {
             events: self.events,
             audit: self.audit,
             history: self.history,
+            media: MediaRetention {
+                attachments: self.attachments,
+                recordings: self.recordings,
+                voicemails: self.voicemails,
+            },
             batch: self.batch.get(),
             rows_per_run: self.rows_per_run.get(),
         }

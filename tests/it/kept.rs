@@ -13,7 +13,8 @@ use tokio::io::AsyncReadExt;
 use trunkline_jobs::Services;
 use trunkline_jobs::events::{Delivery, accept};
 use trunkline_jobs::media::guard::AddressPolicy;
-use trunkline_jobs::media::{FetchConfig, Fetcher, MediaServices, MediaStore, Sha256Hash};
+use trunkline_jobs::media::thumbnail::Thumbnails;
+use trunkline_jobs::media::{FetchConfig, Fetcher, MediaMetrics, MediaServices, MediaStore, Sha256Hash};
 use trunkline_jobs::provider::{Provider, ProviderMetrics, RateLimit};
 use trunkline_jobs::upkeep::{Upkeep, UpkeepMetrics};
 use trunkline_openphone::event::Envelope;
@@ -74,8 +75,12 @@ struct Line {
 
 impl<'e> Keeper<'e> {
     pub(crate) async fn new(env: &'e Env) -> Self {
-        let media = MediaServices { fetcher: fetcher(), store: store(env.folder()).await };
-        let (provider, upkeep) = (no_provider(env), upkeep(env));
+        Self::with(env, media(fetcher(), store(env.folder()).await), no_provider(env))
+    }
+
+    /// With files fetched and judged some other way, or a provider to ask.
+    pub(crate) fn with(env: &'e Env, media: MediaServices, provider: Provider) -> Self {
+        let upkeep = upkeep(env, media.store.clone());
         let services = Arc::new(Services { db: env.db.clone(), media, provider, upkeep });
         Self { env, services, tasks: env.tasks() }
     }
@@ -191,7 +196,7 @@ fn statement(text: String) -> &'static Stmt {
     Box::leak(Box::new(Stmt { name: "TEST", text: Text::Same(text.leak()) }))
 }
 
-fn delivery(env: &Env, body: &str) -> Delivery {
+pub(crate) fn delivery(env: &Env, body: &str) -> Delivery {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     let n = NEXT.fetch_add(1, Ordering::Relaxed);
     Delivery {
@@ -206,7 +211,7 @@ fn delivery(env: &Env, body: &str) -> Delivery {
     }
 }
 
-fn fetcher() -> Fetcher {
+pub(crate) fn fetcher() -> Fetcher {
     let short = Duration::from_secs(5);
     Fetcher::new(FetchConfig {
         max_bytes: 1_000_000,
@@ -216,11 +221,12 @@ fn fetcher() -> Fetcher {
         max_redirects: 3,
         policy: AddressPolicy { allow_hosts: vec!["127.0.0.1".parse().unwrap()], allow_http: true },
         user_agent: "trunkline-test".to_owned(),
+        credentials: None,
     })
     .unwrap()
 }
 
-async fn store(folder: &Path) -> MediaStore {
+pub(crate) async fn store(folder: &Path) -> MediaStore {
     MediaStore::local(folder.join("media")).await.unwrap()
 }
 
@@ -230,9 +236,22 @@ pub(crate) fn no_provider(env: &Env) -> Provider {
     Provider::new(env.db.clone(), None, RateLimit { per_second: 10, reserved: 2 }, metrics)
 }
 
+/// The rest of what downloads need, as the program comes with it.
+pub(crate) fn media(fetcher: Fetcher, store: MediaStore) -> MediaServices {
+    let config = trunkline::config::Config::load(&trunkline::config::Flags::default(), []).unwrap();
+    MediaServices {
+        fetcher,
+        store,
+        rules: config.media.rules(),
+        scanner: config.media.scanner(),
+        thumbnails: Thumbnails::default(),
+        metrics: MediaMetrics::new(&prometheus::Registry::new()).unwrap(),
+    }
+}
+
 /// Upkeep as the program comes with it.
-pub(crate) fn upkeep(env: &Env) -> Upkeep {
+pub(crate) fn upkeep(env: &Env, store: MediaStore) -> Upkeep {
     let config = trunkline::config::Config::load(&trunkline::config::Flags::default(), []).unwrap();
     let metrics = UpkeepMetrics::new(&prometheus::Registry::new()).unwrap();
-    Upkeep { tasks: env.tasks(), retention: config.retention.retention(), metrics }
+    Upkeep { tasks: env.tasks(), store, retention: config.retention.retention(), metrics }
 }

@@ -253,10 +253,14 @@ both_engines! {
         execute(&env, &FORGET_TASKS).await;
         assert_eq!(run::<RequeueMedia>(&kit, &tasks).await.last().unwrap().rows, 1);
         kit.assert_enqueued(|_: &DownloadMedia| true).await;
-        // Its tries used up by deaths of workers, it waits for a person.
+        // Its tries used up by deaths of workers, it waits for a person, and its row says so.
         execute(&env, &FORGET_TASKS).await;
         fill(&env, "media.download", "dead", 1, 1).await;
         execute(&env, &GIVE_KEY).await;
+        assert_eq!(run::<RequeueMedia>(&kit, &tasks).await.last().unwrap().rows, 1);
+        kit.assert_not_enqueued(|_: &DownloadMedia| false).await;
+        let ended = keeper.rows("media", "state error").await;
+        assert!(ended[0].starts_with("media failed the download is a dead letter: "), "{ended:?}");
         assert_eq!(run::<RequeueMedia>(&kit, &tasks).await.last().unwrap().rows, 0);
     }
 

@@ -14,7 +14,9 @@ use trunkline_platform::db::Stmt;
 use trunkline_platform::job::{Context, Done, Failure};
 
 use self::call::Telling;
+pub(crate) use self::recordings::key as recording_key;
 use self::voicemails::VoicemailRow;
+pub(crate) use self::voicemails::call_of as call_of_voicemail;
 use super::status::status_of;
 use crate::Services;
 use crate::conversations::Place;

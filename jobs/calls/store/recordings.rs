@@ -51,7 +51,7 @@ pub(super) fn keyed<'r>(call_id: &str, recordings: &'r [Recording]) -> BTreeMap<
 
 /// The provider's id; where none is told, the start; where that is missing too, the link without its query,
 /// which is signed anew each time.
-fn key(recording: &Recording) -> Option<String> {
+pub(crate) fn key(recording: &Recording) -> Option<String> {
     if let Some(id) = &recording.id {
         return Some(id.clone());
     }

@@ -107,6 +107,11 @@ fn id_by_call(call_id: &str) -> String {
     format!("call:{call_id}")
 }
 
+/// The call that a voicemail goes by, if it does.
+pub(crate) fn call_of(voicemail: &str) -> Option<&str> {
+    voicemail.strip_prefix("call:")
+}
+
 #[cfg(test)]
 mod tests {
     use trunkline_openphone::event::{Event, Payload};

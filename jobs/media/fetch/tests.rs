@@ -6,9 +6,11 @@ use futures_util::{Stream, stream};
 use poem::listener::{Acceptor, Listener, TcpListener};
 use poem::web::{Path as Param, Redirect};
 use poem::{Body, IntoResponse, Request, Response as Answer, Route, Server, get, handler};
+use sha2::{Digest, Sha256};
 use tempfile::TempDir;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use super::incoming::HEAD_BYTES;
 use super::*;
 
 const LIMIT: usize = 1_000_000;
@@ -25,6 +27,7 @@ fn config(rule: &str) -> FetchConfig {
         max_redirects: 5,
         policy: AddressPolicy { allow_hosts: vec![rule.parse().unwrap()], allow_http: true },
         user_agent: "trunkline-test".into(),
+        credentials: None,
     }
 }
 
@@ -309,4 +312,60 @@ async fn a_closed_port_is_a_failure_to_connect() {
 async fn a_request_tells_nothing_about_us() {
     let url = format!("http://{}/redirect?/headers", host().await);
     assert_eq!(content_at(&url).await, b"accept accept-encoding host user-agent");
+}
+
+/// A name that is public when it is first looked up, and this machine ever after.
+#[tokio::test]
+async fn a_name_that_changes_its_address_is_judged_by_the_one_that_is_connected_to() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let looks = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let seen = std::sync::Arc::clone(&looks);
+    let resolver = PublicResolver::answering(move |_| {
+        let look = seen.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let public = std::net::SocketAddr::from(([93, 184, 215, 14], 0));
+        let address = if look == 0 { public } else { std::net::SocketAddr::from(([127, 0, 0, 1], 0)) };
+        Box::pin(async move { Ok(vec![address]) })
+    });
+    // Nobody answers at the public address within this time, on a machine with or without a way there.
+    let config = FetchConfig { connect_timeout: SHORT, ..config("listed.example") };
+    let fetcher = Fetcher::resolving(config, resolver).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("http://rebinding.example:{port}/secret").parse().unwrap();
+    let _ = fetcher.fetch(&url, folder.path()).await.unwrap_err();
+    let second = fetcher.fetch(&url, folder.path()).await.unwrap_err();
+    assert!(matches!(second, FetchError::Refused(Refusal::NotPublic(_))), "{second:?}");
+    assert_eq!(looks.load(std::sync::atomic::Ordering::Relaxed), 2);
+    let connected = tokio::time::timeout(SHORT, listener.accept()).await;
+    assert!(connected.is_err(), "somebody connected to this machine");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[handler]
+fn echo_authorization(request: &Request) -> String {
+    request.header("authorization").unwrap_or("none").to_owned()
+}
+
+#[tokio::test]
+async fn the_api_key_goes_to_the_hosts_that_were_named_and_no_further() {
+    let route = || Route::new().at("/key", get(echo_authorization)).at("/redirect", get(redirect_to_query));
+    let mut hosts = Vec::new();
+    for _ in 0..2 {
+        let acceptor = TcpListener::bind("127.0.0.1:0").into_acceptor().await.unwrap();
+        hosts.push(acceptor.local_addr()[0].as_socket_addr().unwrap().to_string());
+        tokio::spawn(Server::new_with_acceptor(acceptor).run(route()));
+    }
+    let (named, other) = (&hosts[0], &hosts[1]);
+    let credentials =
+        Credentials { api_key: "the-key".to_owned().into(), hosts: vec![named.parse().unwrap()] };
+    let config = FetchConfig { credentials: Some(credentials), ..config("127.0.0.1") };
+    assert!(!format!("{config:?}").contains("the-key"));
+    for (url, expected) in [
+        (format!("http://{named}/key"), "the-key"),
+        (format!("http://{other}/key"), "none"),
+        (format!("http://{named}/redirect?http://{other}/key"), "none"),
+    ] {
+        let (_folder, result) = fetch(&url, config.clone()).await;
+        assert_eq!(fs::read_to_string(result.unwrap().file.path()).unwrap(), expected, "{url}");
+    }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use trunkline_jobs::Services;
 use trunkline_jobs::media::guard::AddressPolicy;
-use trunkline_jobs::media::{FetchConfig, Fetcher, MediaServices, MediaStore};
+use trunkline_jobs::media::{FetchConfig, Fetcher, MediaStore};
 use trunkline_platform::clock::Clock;
 use trunkline_platform::db::{Db, DbOptions};
 use trunkline_platform::job::{Job, Registry};
@@ -19,7 +19,7 @@ use crate::harness::judge::{all_ended, every_task};
 use crate::harness::log::{Echo, Logged, make_log, read_log};
 use crate::harness::proxy::proxy;
 use crate::harness::{Env, until};
-use crate::kept::{no_provider, upkeep};
+use crate::kept::{media, no_provider, upkeep};
 use crate::servers::Postgres;
 
 const TASKS: u64 = 1_500;
@@ -37,10 +37,12 @@ async fn services(env: &Env, db: Db) -> Arc<Services> {
         max_redirects: 0,
         policy: AddressPolicy { allow_hosts: Vec::new(), allow_http: false },
         user_agent: "none".to_owned(),
+        credentials: None,
     });
     let store = MediaStore::local(env.folder().join("media")).await.unwrap();
-    let media = MediaServices { fetcher: fetcher.unwrap(), store };
-    Arc::new(Services { db, media, provider: no_provider(env), upkeep: upkeep(env) })
+    let upkeep = upkeep(env, store.clone());
+    let media = media(fetcher.unwrap(), store);
+    Arc::new(Services { db, media, provider: no_provider(env), upkeep })
 }
 
 async fn worker(env: &Env, db: Db) -> Workers {

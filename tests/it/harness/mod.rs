@@ -11,6 +11,7 @@
 )]
 
 pub(crate) mod disk;
+pub(crate) mod host;
 pub(crate) mod judge;
 pub(crate) mod log;
 mod play;

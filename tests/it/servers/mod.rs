@@ -1,4 +1,4 @@
-//! Private PostgreSQL and Redis servers, from the programs installed on this machine.
+//! Private PostgreSQL, Redis and clamd servers, from the programs installed on this machine.
 //!
 //! Each has a temporary folder and a loopback port of its own, so nothing that already runs here is touched,
 //! and both vanish with the test process, even when that is killed. Where a program is missing, starting fails
@@ -13,6 +13,7 @@
 
 #![allow(dead_code, reason = "tests and benches include this module, and each uses a part of it")]
 
+pub(crate) mod clamd;
 mod postgres;
 mod process;
 mod redis;
@@ -21,6 +22,7 @@ use std::sync::OnceLock;
 
 use anyhow::{Result, anyhow};
 
+pub(crate) use clamd::Clamd;
 pub(crate) use postgres::Postgres;
 pub(crate) use redis::Redis;
 
@@ -34,6 +36,12 @@ pub(crate) fn postgres() -> Result<&'static Postgres> {
 pub(crate) fn redis() -> Result<&'static Redis> {
     static SHARED: OnceLock<Result<Redis, String>> = OnceLock::new();
     shared(&SHARED, Redis::start)
+}
+
+/// The virus scanner that the tests of this binary share, started by the first that asks.
+pub(crate) fn clamd() -> Result<&'static Clamd> {
+    static SHARED: OnceLock<Result<Clamd, String>> = OnceLock::new();
+    shared(&SHARED, Clamd::start)
 }
 
 /// A failed start is remembered too: the other tests report it at once instead of waiting for it again.

@@ -95,6 +95,10 @@ impl Server {
         Ok(server)
     }
 
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     pub(super) fn port(&self) -> u16 {
         self.port
     }

@@ -1,0 +1,102 @@
+//! Looking at media: what there is of them and what became of each. Links are not among it: whoever has one has the file.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use trunkline_platform::db::{Db, DbError};
+
+use super::table::MediaId;
+
+trunkline_platform::statements! {
+    LIST_MEDIA = same {
+        "SELECT id, owner_type, owner_id, position, state, declared_type, served_type, media_type, type_mismatch,
+             size, sha256, thumbnail_sha256, thumbnail_type, thumbnail_error, error, signature, scanned_at,
+             legal_hold, told_at, created_at, stored_at, purged_at, asked_at, former_sha256,
+             CASE WHEN url LIKE 'http%' THEN url ELSE '' END AS url
+         FROM media
+         WHERE (CAST($1 AS TEXT) IS NULL OR state = $1) AND (CAST($2 AS TEXT) IS NULL OR owner_type = $2)
+           AND (CAST($3 AS TEXT) IS NULL OR owner_id = $3) AND (CAST($4 AS BOOLEAN) IS NULL OR legal_hold = $4)
+           AND (CAST($5 AS BIGINT) IS NULL OR id < $5)
+         ORDER BY id DESC LIMIT $6"
+    }
+    SHOW_MEDIA = same {
+        "SELECT id, owner_type, owner_id, position, state, declared_type, served_type, media_type, type_mismatch,
+             size, sha256, thumbnail_sha256, thumbnail_type, thumbnail_error, error, signature, scanned_at,
+             legal_hold, told_at, created_at, stored_at, purged_at, asked_at, former_sha256,
+             CASE WHEN url LIKE 'http%' THEN url ELSE '' END AS url
+         FROM media WHERE id = $1"
+    }
+}
+
+/// Which files to list, the newest first.
+#[derive(Clone, Debug, Default)]
+pub struct MediaFilter {
+    pub state: Option<String>,
+    /// `message`, `recording` or `voicemail`.
+    pub owner_type: Option<String>,
+    pub owner_id: Option<String>,
+    pub legal_hold: Option<bool>,
+    /// Only files older than this one: the last of the page before.
+    pub before: Option<i64>,
+    pub limit: u32,
+}
+
+/// A file as it stands.
+#[derive(Clone, Debug, Serialize, sqlx::FromRow)]
+pub struct MediaDetail {
+    pub id: i64,
+    pub owner_type: String,
+    pub owner_id: String,
+    pub position: i32,
+    pub state: String,
+    /// What the provider called it.
+    pub declared_type: Option<String>,
+    /// What its host called it.
+    pub served_type: Option<String>,
+    /// What it is.
+    pub media_type: Option<String>,
+    pub type_mismatch: bool,
+    pub size: Option<i64>,
+    pub sha256: Option<String>,
+    pub thumbnail_sha256: Option<String>,
+    pub thumbnail_type: Option<String>,
+    pub thumbnail_error: Option<String>,
+    pub error: Option<String>,
+    /// What the virus scanner found.
+    pub signature: Option<String>,
+    pub scanned_at: Option<DateTime<Utc>>,
+    pub legal_hold: bool,
+    pub told_at: DateTime<Utc>,
+    pub created_at: DateTime<Utc>,
+    pub stored_at: Option<DateTime<Utc>>,
+    pub purged_at: Option<DateTime<Utc>>,
+    /// When the provider was last asked for a fresh link.
+    pub asked_at: Option<DateTime<Utc>>,
+    pub former_sha256: Option<String>,
+    #[serde(skip)]
+    url: String,
+}
+
+impl MediaDetail {
+    /// Where its link leads, without what makes it one.
+    pub fn host(&self) -> Option<String> {
+        let url = url::Url::parse(&self.url).ok()?;
+        Some(url.origin().ascii_serialization())
+    }
+}
+
+/// Lists files, the newest first.
+pub async fn list(db: &Db, filter: &MediaFilter) -> Result<Vec<MediaDetail>, DbError> {
+    let query = LIST_MEDIA
+        .bind(filter.state.as_deref())
+        .bind(filter.owner_type.as_deref())
+        .bind(filter.owner_id.as_deref())
+        .bind(filter.legal_hold)
+        .bind(filter.before)
+        .bind(filter.limit.clamp(1, 1_000));
+    query.all(&mut db.read().await?).await
+}
+
+/// One file.
+pub async fn show(db: &Db, id: MediaId) -> Result<Option<MediaDetail>, DbError> {
+    SHOW_MEDIA.bind(id.0).optional(&mut db.read().await?).await
+}
