@@ -6,6 +6,7 @@
 //! * `conversations`: where messages and calls happen, and between whom.
 //! * [`media`]: the files behind the provider's links.
 //! * [`provider`]: the provider's API, behind the rate that everybody shares.
+//! * [`search`]: what people wrote and said, found again.
 //! * [`upkeep`]: what keeps the database small and quick.
 //!
 //! Events come in any order and more than once. Every row that is kept from them is a join: what an event
@@ -23,6 +24,7 @@ pub mod messages;
 pub mod provider;
 pub mod provider_tasks;
 mod queues;
+pub mod search;
 mod services;
 pub mod upkeep;
 
@@ -59,6 +61,7 @@ jobs! {
     calls::CallRecording,
     calls::CallRinging,
     calls::CallSummary,
+    calls::CallTextsWanted,
     calls::CallTranscript,
     calls::CallVoicemail,
     contacts::ContactDeleted,
@@ -70,6 +73,7 @@ jobs! {
     messages::MessageReceived,
     messages::MessageUndelivered,
     provider_tasks::ProviderTaskChanged,
+    upkeep::UpkeepJob<upkeep::IndexLeftOut>,
     upkeep::UpkeepJob<upkeep::PurgeMedia>,
     upkeep::UpkeepJob<upkeep::RemoveAttempts>,
     upkeep::UpkeepJob<upkeep::RemoveAudit>,
@@ -92,8 +96,6 @@ pub fn statements() -> impl Iterator<Item = &'static Stmt> {
         provider::STATEMENTS,
         provider_tasks::STATEMENTS,
     ];
-    own.into_iter()
-        .chain(calls::STATEMENTS.iter().chain(media::STATEMENTS).chain(upkeep::STATEMENTS).copied())
-        .flatten()
-        .copied()
+    let groups = media::STATEMENTS.iter().chain(search::STATEMENTS).chain(upkeep::STATEMENTS).copied();
+    own.into_iter().chain(calls::statements()).chain(groups).flatten().copied()
 }

@@ -30,6 +30,7 @@ builtin! {
     "upkeep-keys.toml",
     "upkeep-media.toml",
     "upkeep-ring.toml",
+    "upkeep-search.toml",
     "upkeep-tasks.toml",
 }
 

@@ -6,6 +6,7 @@
 mod answered;
 mod completed;
 mod forwarded;
+mod look;
 mod menu_selected;
 mod missed;
 mod recording;
@@ -13,17 +14,26 @@ mod ringing;
 mod status;
 mod store;
 mod summary;
+mod texts_wanted;
 mod transcript;
 mod voicemail;
 
 pub use answered::CallAnswered;
 pub use completed::CallCompleted;
 pub use forwarded::CallForwarded;
+pub use look::{CallDetails, CallFilter, CallLine, CallRow, Recorded, Said, list, show};
 pub use menu_selected::CallMenuSelected;
 pub use missed::CallMissed;
 pub use recording::CallRecording;
 pub use ringing::CallRinging;
-pub(crate) use store::{STATEMENTS, call_of_voicemail, recording_key};
+pub(crate) use store::{call_of_voicemail, recording_key};
 pub use summary::CallSummary;
+pub use texts_wanted::CallTextsWanted;
 pub use transcript::CallTranscript;
 pub use voicemail::CallVoicemail;
+
+use trunkline_platform::db::Stmt;
+
+pub(crate) fn statements() -> impl Iterator<Item = &'static [&'static Stmt]> {
+    store::STATEMENTS.iter().copied().chain([look::STATEMENTS, texts_wanted::STATEMENTS])
+}

@@ -10,6 +10,7 @@ use crate::Services;
 use crate::conversations::{Place, number_rows};
 use crate::events::Told;
 use crate::media::{self, Link, Owner};
+use crate::search;
 
 trunkline_platform::statements! {
     /// A fact is told once and never changes; should two tellings differ, the greater value stays, on
@@ -69,6 +70,7 @@ pub(super) async fn keep(cx: &Context<Services>, told: Told<Message>) -> Result<
     let mut tx = cx.services().db.write().await?;
     place.keep(&mut tx).await?;
     keep_message(&mut tx, message, *at).await?;
+    search::keep_message(&mut tx, &message.id).await?;
     let waiting = media::keep_links(&mut tx, &links, *at, cx.now()).await?;
     tx.commit().await?;
     media::fetch_waiting(cx, &waiting)

@@ -17,6 +17,7 @@ mod purge;
 mod retention;
 mod ring;
 mod run;
+mod search;
 mod tasks;
 
 use trunkline_platform::db::Stmt;
@@ -35,6 +36,7 @@ pub use purge::PurgeMedia;
 pub use retention::{KEEP_EVENTS_AT_LEAST, MediaRetention, Retention};
 pub use ring::TrimRing;
 pub use run::{CHORES, Chore, Freed, Run, RunRow, UpkeepJob, history, run_now};
+pub use search::IndexLeftOut;
 pub use tasks::RemoveTasks;
 
 /// What upkeep needs.
@@ -56,5 +58,6 @@ pub(crate) static STATEMENTS: &[&[&Stmt]] = &[
     media::STATEMENTS,
     ring::STATEMENTS,
     run::STATEMENTS,
+    search::STATEMENTS,
     tasks::STATEMENTS,
 ];

@@ -15,15 +15,16 @@ use trunkline_platform::job::{Context, Done, Failure, Job, Priority, Queue};
 use trunkline_platform::task::TaskId;
 
 use super::{
-    PurgeMedia, RemoveAttempts, RemoveAudit, RemoveEvents, RemoveHistory, RemoveKeys, RemoveTasks,
-    RequeueMedia, TidyDatabase, TrimRing, Upkeep,
+    IndexLeftOut, PurgeMedia, RemoveAttempts, RemoveAudit, RemoveEvents, RemoveHistory, RemoveKeys,
+    RemoveTasks, RequeueMedia, TidyDatabase, TrimRing, Upkeep,
 };
 use crate::{Services, UPKEEP};
 
 /// How long one run may go on before it leaves the rest to the next.
 const LONGEST_RUN: TimeDelta = TimeDelta::minutes(4);
 /// The upkeep jobs, by name.
-pub const CHORES: [&str; 10] = [
+pub const CHORES: [&str; 11] = [
+    IndexLeftOut::NAME,
     PurgeMedia::NAME,
     RemoveAttempts::NAME,
     RemoveAudit::NAME,
@@ -231,6 +232,7 @@ pub async fn run_now(
         RemoveHistory::NAME => by_hand::<RemoveHistory>(upkeep, dry_run, actor).await,
         RemoveKeys::NAME => by_hand::<RemoveKeys>(upkeep, dry_run, actor).await,
         RequeueMedia::NAME => by_hand::<RequeueMedia>(upkeep, dry_run, actor).await,
+        IndexLeftOut::NAME => by_hand::<IndexLeftOut>(upkeep, dry_run, actor).await,
         TrimRing::NAME => by_hand::<TrimRing>(upkeep, dry_run, actor).await,
         RemoveTasks::NAME => by_hand::<RemoveTasks>(upkeep, dry_run, actor).await,
         _ => return Ok(None),

@@ -2,6 +2,7 @@
 //! their causes, and the exit code is chosen here.
 
 mod audit;
+mod calls;
 mod config;
 mod control;
 mod database;
@@ -15,6 +16,7 @@ mod migrate;
 mod output;
 mod payload;
 mod schedules;
+mod search;
 mod serve;
 mod shutdown;
 mod simulate;
@@ -66,6 +68,10 @@ enum Command {
     Events(events::EventsCommand),
     /// Look at files; fetch, scan and purge them, and put them under legal hold
     Media(media::MediaCommand),
+    /// Look at calls: what was said, and what came of it
+    Calls(calls::CallsCommand),
+    /// Search what was written and said
+    Search(search::SearchCommand),
     /// Count events, tasks, queues and files
     Stats(stats::StatsCommand),
     /// List the worker processes
@@ -125,6 +131,8 @@ impl Cli {
             Command::Jobs(command) => command.run(&config).await,
             Command::Events(command) => command.run(&config).await,
             Command::Media(command) => command.run(&config).await,
+            Command::Calls(command) => command.run(&config).await,
+            Command::Search(command) => command.run(&config).await,
             Command::Stats(command) => command.run(&config).await,
             Command::Workers(command) => command.run(&config).await,
             Command::Schedules(command) => command.run(&config).await,

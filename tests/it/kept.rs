@@ -59,6 +59,7 @@ const TABLES: &[(&str, &str)] = &[
         "id call_id activity_id voicemail_id sender recipient duration_ms transcript transcript_at created_at",
     ),
     ("workspace_numbers", "number"),
+    ("search_documents", "id message_id transcript_id summary_id voicemail_id fingerprint"),
 ];
 
 /// The jobs on one test's database.
@@ -76,6 +77,10 @@ struct Line {
 impl<'e> Keeper<'e> {
     pub(crate) async fn new(env: &'e Env) -> Self {
         Self::with(env, media(fetcher(), store(env.folder()).await), no_provider(env))
+    }
+
+    pub(crate) async fn with_provider(env: &'e Env, provider: Provider) -> Self {
+        Self::with(env, media(fetcher(), store(env.folder()).await), provider)
     }
 
     /// With files fetched and judged some other way, or a provider to ask.

@@ -41,7 +41,7 @@ trunkline_platform::statements! {
         sqlite:
         "SELECT m.name AS place, c.name AS name, CASE WHEN c.\"notnull\" = 1 OR m.type = 'view' THEN 'not null' ELSE 'null' END AS detail
          FROM sqlite_master AS m JOIN pragma_table_info(m.name) AS c
-         WHERE m.type IN ('table', 'view') AND m.name NOT LIKE 'sqlite_%'",
+         WHERE m.type IN ('table', 'view') AND m.name NOT LIKE 'sqlite_%' AND m.name NOT LIKE 'search_terms_%'",
     }
     INDEXES = split {
         postgres:
@@ -74,6 +74,8 @@ async fn catalogue<T: Row + Into<((String, String), String)>>(
     let rows: Vec<T> = stmt.query().all(&mut env.db.read().await.unwrap()).await.unwrap();
     let mut items: BTreeMap<_, _> = rows.into_iter().map(Into::into).collect();
     items.retain(|(place, name), _| place != "_sqlx_migrations" && !name.ends_with("_key"));
+    // The index of terms is each engine's own.
+    items.retain(|(place, _), _| place != "search_terms");
     for ((place, _), detail) in &mut items {
         if place == "activities" {
             detail.clear();

@@ -18,10 +18,11 @@ pub(crate) use self::recordings::key as recording_key;
 use self::voicemails::VoicemailRow;
 pub(crate) use self::voicemails::call_of as call_of_voicemail;
 use super::status::status_of;
+use super::texts_wanted;
 use crate::Services;
 use crate::conversations::Place;
 use crate::events::Told;
-use crate::media;
+use crate::{media, search};
 
 /// Keeps a step in the life of a call, with the recordings and the voicemail told along with it.
 pub(super) async fn keep_call(
@@ -64,9 +65,12 @@ async fn keep_all(
     if let Some(voicemail) = &voicemail {
         voicemail.keep(&mut tx, at).await?;
     }
+    search::keep_call(&mut tx, &call.id).await?;
     let waiting = media::keep_links(&mut tx, &links, at, cx.now()).await?;
     tx.commit().await?;
-    media::fetch_waiting(cx, &waiting)
+    let done = media::fetch_waiting(cx, &waiting)?;
+    let wanted = if recordings.is_empty() { None } else { texts_wanted::want(cx, &call.id)? };
+    Ok(wanted.into_iter().fold(done, Done::then))
 }
 
 /// Keeps a voicemail, and that its call has one.
@@ -81,6 +85,10 @@ pub(super) async fn keep_voicemail(cx: &Context<Services>, told: Told<Voicemail>
         Telling::artefact(call_id, &voicemail.context, *at).with_voicemail().keep(&mut tx).await?;
     }
     row.keep(&mut tx, *at).await?;
+    match &voicemail.call_id {
+        Some(call_id) => search::keep_call(&mut tx, call_id).await?,
+        None => search::keep_voicemail(&mut tx, &voicemail.id).await?,
+    }
     let waiting = media::keep_links(&mut tx, &links, *at, cx.now()).await?;
     tx.commit().await?;
     media::fetch_waiting(cx, &waiting)
@@ -93,6 +101,7 @@ pub(super) async fn keep_transcript(cx: &Context<Services>, told: Told<Transcrip
     Place::of(&transcript.context, None).keep(&mut tx).await?;
     Telling::artefact(&transcript.call_id, &transcript.context, *at).keep(&mut tx).await?;
     transcripts::keep(&mut tx, transcript, *at).await?;
+    search::keep_call(&mut tx, &transcript.call_id).await?;
     tx.commit().await?;
     Ok(Done::new())
 }
@@ -105,8 +114,35 @@ pub(super) async fn keep_summary(cx: &Context<Services>, told: Told<Summary>) ->
     let telling = Telling::artefact(&summary.call_id, &summary.context, *at);
     telling.answered_by(summary.answered_by.as_deref()).keep(&mut tx).await?;
     summaries::keep(&mut tx, summary, *at).await?;
+    search::keep_call(&mut tx, &summary.call_id).await?;
     tx.commit().await?;
     Ok(Done::new())
+}
+
+/// Keeps the transcript of a call that is kept, as the provider has it.
+pub(super) async fn keep_asked_transcript(
+    cx: &Context<Services>,
+    call_id: &str,
+    transcript: Transcript,
+) -> Result<(), Failure> {
+    let transcript = Transcript { call_id: call_id.to_owned(), ..transcript };
+    let mut tx = cx.services().db.write().await?;
+    transcripts::keep(&mut tx, &transcript, transcript.created_at.unwrap_or_else(|| cx.now())).await?;
+    search::keep_call(&mut tx, call_id).await?;
+    Ok(tx.commit().await?)
+}
+
+/// Keeps the summary of a call that is kept, as the provider has it.
+pub(super) async fn keep_asked_summary(
+    cx: &Context<Services>,
+    call_id: &str,
+    summary: Summary,
+) -> Result<(), Failure> {
+    let summary = Summary { call_id: call_id.to_owned(), ..summary };
+    let mut tx = cx.services().db.write().await?;
+    summaries::keep(&mut tx, &summary, cx.now()).await?;
+    search::keep_call(&mut tx, call_id).await?;
+    Ok(tx.commit().await?)
 }
 
 pub(crate) static STATEMENTS: &[&[&Stmt]] = &[

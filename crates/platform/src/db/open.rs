@@ -192,6 +192,19 @@ impl Db {
         }
     }
 
+    /// A connection for queries that people make up: no statement may take longer than `limit`, and each is planned for
+    /// the values it has. End it by [`commit`](Session::commit), or it is not used again.
+    pub async fn look(&self, limit: Duration) -> Result<Session, DbError> {
+        let mut session = self.read().await?;
+        if session.engine() == Engine::Postgres {
+            session = session.begin().await?;
+            let millis = format!("{}ms", limit.as_millis().max(1));
+            FOR_LOOKING.bind(millis).execute(&mut session).await?;
+        }
+        session.within(limit);
+        Ok(session)
+    }
+
     /// A transaction. Keep it short and do no I/O inside.
     pub async fn write(&self) -> Result<Session, DbError> {
         self.write_one().await?.begin().await
@@ -317,6 +330,14 @@ crate::statements! {
     PING = same { "SELECT 1" }
     /// PostgreSQL's own; SQLite's statements have our deadline alone.
     NO_LIMIT = split { postgres: "SET statement_timeout = 0", sqlite: "SELECT 1" }
+    /// For the transaction only. A plan for any value would have to guess how much fits, and compiling it takes longer
+    /// than running it.
+    FOR_LOOKING = split {
+        postgres:
+        "SELECT set_config('statement_timeout', CAST($1 AS TEXT), true), set_config('transaction_read_only', 'on', true),
+                set_config('plan_cache_mode', 'force_custom_plan', true), set_config('jit', 'off', true)",
+        sqlite: "SELECT $1",
+    }
     /// These are SQLite's own.
     CHECKPOINT = split { postgres: "SELECT 1", sqlite: "PRAGMA wal_checkpoint(PASSIVE)" }
     NO_WAITING = split { postgres: "SELECT 1", sqlite: "PRAGMA busy_timeout = 0" }

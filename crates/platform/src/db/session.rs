@@ -64,6 +64,11 @@ impl Session {
         }
     }
 
+    /// Gives statements other time.
+    pub(super) fn within(&mut self, deadline: Duration) {
+        self.deadline = deadline;
+    }
+
     /// The connection is not used again.
     pub(super) fn close_after(&mut self) {
         match &mut self.conn {
