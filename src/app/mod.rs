@@ -25,7 +25,7 @@ use trunkline_jobs::upkeep::{Upkeep, UpkeepMetrics};
 use trunkline_openphone::client::Client;
 use trunkline_platform::clock::Clock;
 use trunkline_platform::commit::Committer;
-use trunkline_platform::db::{Db, Engine};
+use trunkline_platform::db::{Db, DbOptions, Engine};
 use trunkline_platform::job::{Queue, Registry};
 use trunkline_platform::metrics::Metrics;
 use trunkline_platform::schedule::{ScheduleMetrics, Scheduler, Schedules};
@@ -89,13 +89,15 @@ impl App {
             Some(file) => Some(FileLock::take(file)?),
             None => None,
         };
-        let db = Db::open(&config.database.url, &config.database.options())
+        let metrics_registry = MetricsRegistry::new();
+        let metrics = Metrics::new(&metrics_registry)?;
+        let options =
+            DbOptions { slow_statements: Some(metrics.slow_statements.clone()), ..config.database.options() };
+        let db = Db::open(&config.database.url, &options)
             .await
             .with_context(|| format!("opening the database {:?}", config.database.url))?;
         schema::migrate(&db).await.context("migrating the database")?;
 
-        let metrics_registry = MetricsRegistry::new();
-        let metrics = Metrics::new(&metrics_registry)?;
         let ring = config.redis.ring(&db, metrics.clone()).context("setting up Redis (redis.url)")?;
         let tasks = Tasks::new(db.clone(), ring, clock.clone());
         if db.engine() == Engine::Sqlite {

@@ -55,6 +55,16 @@ pub(super) fn contradictions(config: &Config) -> Vec<Problem> {
             ),
         );
     }
+    let database = &config.database;
+    if database.lock_timeout >= database.statement_timeout {
+        let (lock, statement) =
+            (write_duration(database.lock_timeout), write_duration(database.statement_timeout));
+        contradiction(
+            "database.lock_timeout",
+            "database.statement_timeout",
+            format!("a statement that is ended after {statement} never waits {lock} for a lock"),
+        );
+    }
     if config.redis.url.is_some() && config.database.url.engine() == Engine::Sqlite {
         contradiction(
             "redis.url",
@@ -93,7 +103,13 @@ pub(super) fn out_of_range(config: &Config, settings: &BTreeMap<String, Setting>
         Problem::Value { key: key.to_owned(), from, message }
     };
     let (second, openphone, workers) = (Duration::from_secs(1), &config.openphone, &config.workers);
+    let (database, minute) = (&config.database, second * 60);
     let durations = [
+        ("database.acquire_timeout", database.acquire_timeout, second / 100, minute * 5),
+        ("database.statement_timeout", database.statement_timeout, second / 10, minute * 10),
+        ("database.lock_timeout", database.lock_timeout, second / 100, minute * 5),
+        ("database.idle_in_transaction_timeout", database.idle_in_transaction_timeout, second, HOUR),
+        ("database.slow_query", database.slow_query.unwrap_or(second), second / 1_000, HOUR),
         ("openphone.freshness", openphone.freshness, second, HOUR),
         ("openphone.legacy_freshness", openphone.legacy_freshness.unwrap_or(second), second, HOUR),
         // What is left of the job's own time is for scanning and storing the file.

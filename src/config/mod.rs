@@ -31,8 +31,8 @@ pub use flags::{Assignment, Flags, NoAssignment};
 pub use network::{Network, NetworkError};
 pub use origin::Origin;
 pub use sections::{
-    AllowedHost, DatabaseConfig, HttpConfig, LogConfig, LogFormat, MediaConfig, OpenphoneConfig,
-    ReceiverConfig, RedisConfig, RetentionConfig, ScanMode, SchedulesConfig, WorkersConfig,
+    AllowedHost, BusinessConfig, DatabaseConfig, HttpConfig, LogConfig, LogFormat, MediaConfig,
+    OpenphoneConfig, ReceiverConfig, RedisConfig, RetentionConfig, ScanMode, SchedulesConfig, WorkersConfig,
 };
 pub use source::Source;
 pub(crate) use units::parse_duration;
@@ -45,6 +45,7 @@ use layers::{Layers, Setting};
 #[serde(deny_unknown_fields)]
 pub struct Config {
     pub profile: Profile,
+    pub business: BusinessConfig,
     pub database: DatabaseConfig,
     pub redis: RedisConfig,
     pub http: HttpConfig,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use chrono_tz::Tz;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, de::Error};
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -18,6 +19,14 @@ use super::units;
 
 pub(super) fn database_url<'de, D: Deserializer<'de>>(de: D) -> Result<DbUrl, D::Error> {
     String::deserialize(de)?.parse().map_err(D::Error::custom)
+}
+
+/// A time zone by its name in the time zone database.
+pub(super) fn timezone<'de, D: Deserializer<'de>>(de: D) -> Result<Tz, D::Error> {
+    let name = String::deserialize(de)?;
+    name.parse().map_err(|_| {
+        D::Error::custom(format!("{name:?} is no time zone: write one such as \"America/New_York\""))
+    })
 }
 
 /// A path, `""` for none.

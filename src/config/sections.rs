@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use chrono_tz::Tz;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, de::Error};
 use tracing_subscriber::filter::Targets;
@@ -33,11 +34,28 @@ const USER_AGENT: &str = concat!("trunkline/", env!("CARGO_PKG_VERSION"));
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub struct BusinessConfig {
+    #[serde(deserialize_with = "read::timezone")]
+    pub timezone: Tz,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct DatabaseConfig {
     #[serde(deserialize_with = "read::database_url")]
     pub url: DbUrl,
     pub connections: NonZeroU32,
     pub worker_connections: NonZeroU32,
+    #[serde(deserialize_with = "units::duration")]
+    pub acquire_timeout: Duration,
+    #[serde(deserialize_with = "units::duration")]
+    pub statement_timeout: Duration,
+    #[serde(deserialize_with = "units::duration")]
+    pub lock_timeout: Duration,
+    #[serde(deserialize_with = "units::duration")]
+    pub idle_in_transaction_timeout: Duration,
+    #[serde(deserialize_with = "units::duration_or_off")]
+    pub slow_query: Option<Duration>,
 }
 
 impl DatabaseConfig {
@@ -45,7 +63,12 @@ impl DatabaseConfig {
         DbOptions {
             connections: self.connections.get(),
             worker_connections: self.worker_connections.get(),
-            ..DbOptions::default()
+            acquire_timeout: self.acquire_timeout,
+            statement_timeout: self.statement_timeout,
+            lock_timeout: self.lock_timeout,
+            idle_in_transaction_timeout: self.idle_in_transaction_timeout,
+            slow_query: self.slow_query,
+            slow_statements: None,
         }
     }
 }

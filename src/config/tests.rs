@@ -68,6 +68,39 @@ fn production() -> Given {
 }
 
 #[test]
+fn the_database_s_time_limits_are_what_the_settings_say_and_fit_together() {
+    let text = "[database]\nstatement_timeout = '20s'\nlock_timeout = '2s'\nslow_query = '250ms'\nacquire_timeout = '3s'\n\
+                idle_in_transaction_timeout = '9s'";
+    let options = given().file(text).load().unwrap().database.options();
+    let told = [options.statement_timeout, options.lock_timeout, options.acquire_timeout];
+    assert_eq!(told, [20, 2, 3].map(Duration::from_secs));
+    assert_eq!(options.idle_in_transaction_timeout, Duration::from_secs(9));
+    assert_eq!(options.slow_query, Some(Duration::from_millis(250)));
+    assert_eq!(
+        given().flag("database.slow_query", "off").load().unwrap().database.options().slow_query,
+        None
+    );
+
+    let problems = given().flag("database.lock_timeout", "30s").problems();
+    assert!(
+        problems.contains("database.lock_timeout") && problems.contains("database.statement_timeout"),
+        "{problems}"
+    );
+    let problems =
+        given().flag("database.statement_timeout", "1h").flag("database.slow_query", "0ms").problems();
+    assert!(problems.contains("from 100ms to 10m") && problems.contains("from 1ms to 1h"), "{problems}");
+}
+
+#[test]
+fn the_business_s_time_zone_is_one_there_is() {
+    assert_eq!(given().load().unwrap().business.timezone, chrono_tz::UTC);
+    let zone = given().flag("business.timezone", "America/New_York").load().unwrap().business.timezone;
+    assert_eq!(zone, chrono_tz::America::New_York);
+    let problems = given().flag("business.timezone", "New York").problems();
+    assert!(problems.contains("\"New York\" is no time zone"), "{problems}");
+}
+
+#[test]
 fn the_embedded_defaults_are_a_valid_configuration() {
     let config = given().load().unwrap();
     assert_eq!(config.profile, Profile::Development);

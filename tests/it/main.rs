@@ -14,6 +14,7 @@ mod commands;
 mod commits;
 mod control;
 mod conversations;
+mod db_limits;
 mod dead_cli;
 mod dead_letters;
 mod deadlines;

@@ -32,6 +32,8 @@ pub struct Metrics {
     pub ring_errors: IntCounter,
     /// Tasks this process has taken and not finished.
     pub held: IntGauge,
+    /// Statements that took longer than a person wants to wait.
+    pub slow_statements: IntCounter,
 }
 
 /// How an attempt can end.
@@ -124,6 +126,10 @@ impl Metrics {
                 "Calls to the ring that failed or took too long",
             )?,
             held,
+            slow_statements: counter(
+                "trunkline_db_slow_statements_total",
+                "Statements that took as long as database.slow_query, or longer",
+            )?,
         })
     }
 }

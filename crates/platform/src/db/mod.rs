@@ -14,6 +14,7 @@ mod parts;
 mod query;
 mod rows;
 mod session;
+mod slow;
 mod stmt;
 
 pub use error::DbError;

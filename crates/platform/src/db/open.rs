@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use prometheus::IntCounter;
 use sqlx::migrate::Migrator;
 use sqlx::pool::PoolConnectionMetadata;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -15,6 +16,7 @@ use thiserror::Error;
 
 use super::error::DbError;
 use super::session::{Conn, Session};
+use super::slow::SlowLog;
 use super::stmt::Stmt;
 
 /// Which database is underneath.
@@ -100,8 +102,15 @@ pub struct DbOptions {
     pub acquire_timeout: Duration,
     /// How long one statement may take; a connection that does not answer by then is given up.
     pub statement_timeout: Duration,
-    /// How long SQLite waits for another process's write lock.
-    pub busy_timeout: Duration,
+    /// How long one statement waits for what another transaction has locked (SQLite: for the write lock of
+    /// another process).
+    pub lock_timeout: Duration,
+    /// How long a transaction may be left without a statement before PostgreSQL ends it and lets go of its locks.
+    pub idle_in_transaction_timeout: Duration,
+    /// What takes this long is told in the log and counted. Absent: nothing is.
+    pub slow_query: Option<Duration>,
+    /// Counts them.
+    pub slow_statements: Option<IntCounter>,
 }
 
 impl Default for DbOptions {
@@ -111,7 +120,10 @@ impl Default for DbOptions {
             worker_connections: 6,
             acquire_timeout: Duration::from_secs(5),
             statement_timeout: Duration::from_secs(30),
-            busy_timeout: Duration::from_secs(10),
+            lock_timeout: Duration::from_secs(10),
+            idle_in_transaction_timeout: Duration::from_secs(30),
+            slow_query: Some(Duration::from_secs(1)),
+            slow_statements: None,
         }
     }
 }
@@ -121,6 +133,7 @@ impl Default for DbOptions {
 pub struct Db {
     pools: Pools,
     statement_timeout: Duration,
+    slow: SlowLog,
 }
 
 #[derive(Clone, Debug)]
@@ -147,7 +160,7 @@ impl Db {
             DbUrl::Postgres(connect) => open_postgres(connect, options).await,
             DbUrl::Sqlite(path) => open_sqlite(path, options).await,
         }
-        .map(|pools| Self { pools, statement_timeout: options.statement_timeout })
+        .map(|pools| Self::of(pools, options))
         .map_err(|source| DbError::of("CONNECT", source))
     }
 
@@ -164,8 +177,13 @@ impl Db {
                 sqlite_readers(connect, options).await.map(|readers| Pools::Sqlite { readers, writer })
             }
         }
-        .map(|pools| Self { pools, statement_timeout: options.statement_timeout })
+        .map(|pools| Self::of(pools, options))
         .map_err(|source| DbError::of("CONNECT", source))
+    }
+
+    fn of(pools: Pools, options: &DbOptions) -> Self {
+        let slow = SlowLog { threshold: options.slow_query, count: options.slow_statements.clone() };
+        Self { pools, statement_timeout: options.statement_timeout, slow }
     }
 
     pub fn engine(&self) -> Engine {
@@ -178,7 +196,18 @@ impl Db {
     /// Brings the schema up to date; safe to call from several processes at once.
     pub async fn migrate(&self, postgres: &Migrator, sqlite: &Migrator) -> Result<(), DbError> {
         match &self.pools {
-            Pools::Postgres { general, .. } => postgres.run(general).await,
+            Pools::Postgres { general, .. } => {
+                // Changing a large table takes as long as it takes, and so does waiting for another process that
+                // is at it; the connection is not used again.
+                let conn = general.acquire().await.map_err(|source| DbError::of("ACQUIRE", source))?;
+                let mut conn = conn.detach();
+                let unlimited = NO_LIMITS.text(Engine::Postgres).into_sql_str();
+                sqlx::raw_sql(unlimited)
+                    .execute(&mut conn)
+                    .await
+                    .map_err(|source| DbError::of("NO_LIMITS", source))?;
+                postgres.run(&mut conn).await
+            }
             Pools::Sqlite { writer, .. } => sqlite.run(writer).await,
         }?;
         Ok(())
@@ -202,6 +231,16 @@ impl Db {
             FOR_LOOKING.bind(millis).execute(&mut session).await?;
         }
         session.within(limit);
+        Ok(session)
+    }
+
+    /// [`read`](Self::read) for a statement that reads so much that it may take long.
+    pub async fn patient_read(&self) -> Result<Session, DbError> {
+        let mut session = self.read().await?;
+        if session.engine() == Engine::Postgres {
+            NO_LIMIT.query().execute(&mut session).await?;
+        }
+        session.for_upkeep(UPKEEP_DEADLINE);
         Ok(session)
     }
 
@@ -277,7 +316,7 @@ impl Db {
     }
 
     fn session(&self, conn: Result<Conn, sqlx::Error>) -> Result<Session, DbError> {
-        conn.map(|conn| Session::new(conn, self.statement_timeout))
+        conn.map(|conn| Session::new(conn, self.statement_timeout, self.slow.clone()))
             .map_err(|source| DbError::of("ACQUIRE", source))
     }
 
@@ -338,6 +377,10 @@ crate::statements! {
                 set_config('plan_cache_mode', 'force_custom_plan', true), set_config('jit', 'off', true)",
         sqlite: "SELECT $1",
     }
+    NO_LIMITS = split {
+        postgres: "SELECT set_config('statement_timeout', '0', false), set_config('lock_timeout', '0', false)",
+        sqlite: "SELECT 1",
+    }
     /// These are SQLite's own.
     CHECKPOINT = split { postgres: "SELECT 1", sqlite: "PRAGMA wal_checkpoint(PASSIVE)" }
     NO_WAITING = split { postgres: "SELECT 1", sqlite: "PRAGMA busy_timeout = 0" }
@@ -359,11 +402,12 @@ const TRIED_AFTER: Duration = Duration::from_millis(500);
 
 async fn open_postgres(connect: &PgConnectOptions, options: &DbOptions) -> Result<Pools, sqlx::Error> {
     // Should we vanish in the middle of a transaction, the server lets go of its locks by itself.
-    let limit = format!("{}ms", options.statement_timeout.as_millis().max(1));
-    let connect = connect
-        .clone()
-        .application_name("trunkline")
-        .options([("idle_in_transaction_session_timeout", &limit), ("statement_timeout", &limit)]);
+    let limit = |limit: Duration| format!("{}ms", limit.as_millis().max(1));
+    let connect = connect.clone().application_name("trunkline").options([
+        ("idle_in_transaction_session_timeout", limit(options.idle_in_transaction_timeout)),
+        ("lock_timeout", limit(options.lock_timeout)),
+        ("statement_timeout", limit(options.statement_timeout)),
+    ]);
     let pinned = connect.clone().options(PINNED_SETTINGS);
     let pool = |size| {
         PgPoolOptions::new()
@@ -399,7 +443,7 @@ async fn open_sqlite(path: &Path, options: &DbOptions) -> Result<Pools, sqlx::Er
     let writer = SqlitePoolOptions::new()
         .max_connections(1)
         .test_before_acquire(false)
-        .acquire_timeout(options.acquire_timeout.max(options.busy_timeout))
+        .acquire_timeout(options.acquire_timeout.max(options.lock_timeout))
         .connect_with(making)
         .await?;
     let readers = sqlite_readers(connect, options).await?;
@@ -415,7 +459,7 @@ fn sqlite_options(path: &Path, options: &DbOptions) -> SqliteConnectOptions {
         .statement_cache_capacity(300)
         // A whole claim: its rows need not wait for one another on their way between two threads.
         .row_buffer_size(1_024)
-        .busy_timeout(options.busy_timeout)
+        .busy_timeout(options.lock_timeout)
         .pragma("cache_size", "-65536")
         .pragma("temp_store", "memory")
 }

@@ -111,7 +111,7 @@ impl Query {
                 timeout(deadline, run).await
             }
         };
-        session.ended(name, outcome)
+        session.ended(name, outcome, |rows: &Vec<T>| rows.len() as u64)
     }
 
     /// The one row, or an error when there is none.
@@ -143,7 +143,7 @@ impl Query {
                 timeout(deadline, run).await
             }
         };
-        session.ended(name, outcome)
+        session.ended(name, outcome, |row: &Option<T>| u64::from(row.is_some()))
     }
 
     /// Runs the statement and tells how many rows it changed.
@@ -169,7 +169,7 @@ impl Query {
                 timeout(deadline, run).await
             }
         };
-        session.ended(name, outcome)
+        session.ended(name, outcome, |changed| *changed)
     }
 
     fn for_postgres(self) -> Result<(&'static str, PgArguments), sqlx::Error> {

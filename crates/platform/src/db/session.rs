@@ -4,7 +4,7 @@
 //! A connection goes back to its pool only when it is known to be idle: one whose statement was cut off or ran
 //! out of time, or whose transaction was not committed, is closed instead.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::pool::PoolConnection;
 use sqlx::{PgConnection, Postgres, Sqlite, SqliteConnection};
@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use super::error::DbError;
 use super::open::Engine;
+use super::slow::SlowLog;
 
 /// A borrowed connection. One from [`Db::write`](super::Db::write) is a transaction: it is undone when dropped
 /// without [`commit`](Session::commit).
@@ -22,8 +23,9 @@ pub struct Session {
     /// How long one statement may take.
     deadline: Duration,
     in_transaction: bool,
-    /// A statement is on its way, or was when its future was dropped.
-    in_flight: bool,
+    /// When the statement began that is on its way, or was when its future was dropped.
+    in_flight: Option<Instant>,
+    slow: SlowLog,
 }
 
 #[derive(Debug)]
@@ -38,8 +40,8 @@ pub(super) enum Handle<'s> {
 }
 
 impl Session {
-    pub(super) fn new(conn: Conn, deadline: Duration) -> Self {
-        Self { conn, deadline, in_transaction: false, in_flight: false }
+    pub(super) fn new(conn: Conn, deadline: Duration, slow: SlowLog) -> Self {
+        Self { conn, deadline, in_transaction: false, in_flight: None, slow }
     }
 
     pub fn engine(&self) -> Engine {
@@ -56,9 +58,10 @@ impl Session {
         }
     }
 
-    /// Gives statements more time. On PostgreSQL the connection is not used again.
+    /// Gives statements more time, and calls none of them slow. On PostgreSQL the connection is not used again.
     pub(super) fn for_upkeep(&mut self, deadline: Duration) {
         self.deadline = deadline;
+        self.slow = self.slow.silent();
         if let Conn::Postgres(conn) = &mut self.conn {
             conn.close_on_drop();
         }
@@ -79,18 +82,23 @@ impl Session {
 
     /// A statement begins; returns how long it may take.
     pub(super) fn begins(&mut self) -> Duration {
-        self.in_flight = true;
+        self.in_flight = Some(Instant::now());
         self.deadline
     }
 
-    /// A statement ended, one way or the other.
+    /// A statement ended, one way or the other. `rows` says how many it returned or changed.
     pub(super) fn ended<T>(
         &mut self,
         during: &'static str,
         outcome: Result<Result<T, sqlx::Error>, Elapsed>,
+        rows: impl FnOnce(&T) -> u64,
     ) -> Result<T, DbError> {
+        if let Some(began) = self.in_flight {
+            let rows = outcome.as_ref().ok().and_then(|answered| answered.as_ref().ok()).map(rows);
+            self.slow.judge(during, began.elapsed(), rows);
+        }
         let answered = outcome.map_err(|_| DbError::late(during))?;
-        self.in_flight = false;
+        self.in_flight = None;
         answered.map_err(|source| DbError::of(during, source))
     }
 
@@ -125,13 +133,13 @@ impl Session {
                 timeout(deadline, sqlx::raw_sql(text).execute(conn)).await.map(|r| r.map(drop))
             }
         };
-        self.ended(text, outcome)
+        self.ended(text, outcome, |()| 0)
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
-        if self.in_transaction || self.in_flight {
+        if self.in_transaction || self.in_flight.is_some() {
             self.close_after();
         }
     }
