@@ -69,6 +69,23 @@ both_engines! {
         workers.stop().await;
     }
 
+    async fn a_last_try_that_ends_as_cancelled_counts_as_that_and_not_as_a_dead_letter(env: Env) {
+        let (tasks, acts) = (env.live_tasks(), Acts::new());
+        let workers = start(&env, &tasks, &acts).await;
+        let last = NewTask { max_attempts: 1, ..NewTask::of(&Play { act: Act::WaitForStop, key: None }).unwrap() };
+        let id = tasks.enqueue(&[last]).await.unwrap()[0].id();
+        until("it runs", async || !acts.runs().is_empty()).await;
+        tasks.cancel(&[id], &actor()).await.unwrap();
+        until("it is counted", async || env.metrics.cancelled.get() == 1).await;
+        assert_eq!(state(&tasks, id).await, TaskState::Cancelled);
+        let dead = env.metrics.dead.with_label_values(&["test.play"]);
+        assert_eq!(dead.get(), 0);
+
+        enqueue(&tasks, Act::FailForGood).await;
+        until("a real death is counted", async || dead.get() == 1).await;
+        workers.stop().await;
+    }
+
     async fn a_job_that_does_not_heed_is_dropped_and_one_that_succeeds_all_the_same_is_done(env: Env) {
         let (tasks, acts) = (env.live_tasks(), Acts::new());
         let workers = start(&env, &tasks, &acts).await;

@@ -71,6 +71,32 @@ async fn replayed(env: &Env, kit: &Kit<Acts>, plan: &Canary) -> Replayed {
 }
 
 both_engines! {
+    /// As when somebody retried it, and it died of something else, after the list was made.
+    async fn what_is_no_longer_as_the_filter_asked_is_left_alone(env: Env) {
+        let (tasks, kit) = (env.tasks(), env.kit(&Acts::new()));
+        let ids = dead(&env, &kit, &[play(Act::FailForGood), play(Act::FailWhileBroken)]).await;
+        let group = task(&tasks, ids[0]).await;
+        let rows = tasks.read_dead(&ids).await.unwrap();
+        assert_ne!(rows[0].fingerprint, rows[1].fingerprint);
+        let asked = [
+            DeadFilter { fingerprint: rows[0].fingerprint.clone(), ..DeadFilter::default() },
+            DeadFilter { error: Some("NO SUCH".to_owned()), ..DeadFilter::default() },
+        ];
+        for filter in asked {
+            for act in [DeadAct::Discard, DeadAct::Retry] {
+                let mut batch = Batch::new(&tasks, act, ana(), true).only(filter.clone());
+                let outcome = batch.act_on(&ids).await.unwrap();
+                assert_eq!(outcome.done, [group.id]);
+                assert!(matches!(outcome.refused[..], [ref one] if matches!(one.why, Refusal::OtherDeath)));
+            }
+        }
+        // Both died after this was asked for.
+        let before = DeadFilter { until: Some(rows[0].died_at), ..DeadFilter::default() };
+        let outcome = Batch::new(&tasks, DeadAct::Retry, ana(), false).only(before).act_on(&ids).await.unwrap();
+        assert!(outcome.done.is_empty());
+        assert_eq!(states(&tasks, &ids).await, [TaskState::Dead, TaskState::Dead]);
+    }
+
     async fn what_died_of_the_same_is_one_group(env: Env) {
         let (tasks, kit) = (env.tasks(), env.kit(&Acts::new()));
         let of_the_far_end = dead(&env, &kit, &[play(Act::FailWhileBroken), play(Act::FailWhileBroken)]).await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::harness::judge::{all_ended, wrongs};
+use crate::harness::judge::{worked_off, wrongs};
 use crate::harness::{Env, Program, both_engines, provider, provider_for, until};
 
 const KILLS: usize = 50;
@@ -32,7 +32,7 @@ both_engines! {
         until("the provider got something through", async || !simulator.deliveries().is_empty()).await;
         simulator.set_target(None);
         let tasks = env.live_tasks();
-        until("all work has ended", async || all_ended(&tasks).await).await;
+        worked_off(&tasks).await;
         program.stop().await.unwrap();
 
         let acknowledged = simulator.deliveries();

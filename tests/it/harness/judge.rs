@@ -1,6 +1,7 @@
 //! The judge of every fault test: what was acknowledged is there, and everything ends, once.
 
 use std::collections::HashSet;
+use std::time::{Duration, Instant};
 
 use trunkline_jobs::events::{self, EventFilter, EventSummary};
 use trunkline_openphone::simulator::Delivery;
@@ -43,6 +44,30 @@ pub(crate) async fn all_ended(tasks: &Tasks) -> bool {
     tasks.count_by_kind().await.is_ok_and(|counts| {
         counts.iter().all(|row| !matches!(row.state, TaskState::Pending | TaskState::Running))
     })
+}
+
+/// Waits until no task waits or runs. Slow is well; two minutes in which none ends are not, and what is left is shown.
+pub(crate) async fn worked_off(tasks: &Tasks) {
+    const PATIENCE: Duration = Duration::from_secs(120);
+    let (mut most, mut since) = (0, Instant::now());
+    loop {
+        let counts = tasks.count_by_kind().await.unwrap_or_default();
+        let unfinished = |state| matches!(state, TaskState::Pending | TaskState::Running);
+        let (left, ended): (Vec<_>, Vec<_>) = counts.into_iter().partition(|row| unfinished(row.state));
+        let ended: i64 = ended.iter().map(|row| row.count).sum();
+        if left.is_empty() && ended > 0 {
+            return;
+        }
+        if ended > most {
+            (most, since) = (ended, Instant::now());
+        }
+        if since.elapsed() > PATIENCE {
+            let rows = every_task(tasks).await.unwrap_or_default();
+            let rows: Vec<_> = rows.iter().filter(|task| unfinished(task.state)).take(20).collect();
+            panic!("{ended} tasks have ended and for two minutes no other: {left:?}\n{rows:#?}");
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 /// What is wrong, one line each: every acknowledged delivery has its event, every event its one task, every task

@@ -26,7 +26,7 @@ crate::statements! {
          FROM " (rows "$1" as r (id BIGINT, attempt INTEGER, state TEXT, run_at TIMESTAMPTZ,
             finished_at TIMESTAMPTZ, died_at TIMESTAMPTZ, refund INTEGER, error TEXT))
         " WHERE tasks.id = r.id AND tasks.attempt = r.attempt AND tasks.state || '' = 'running'
-         RETURNING tasks.id, tasks.attempt, tasks.queue, tasks.priority, tasks.state, tasks.run_at, tasks.ordering_key"
+         RETURNING tasks.id, tasks.attempt, tasks.kind, tasks.queue, tasks.priority, tasks.state, tasks.run_at, tasks.ordering_key"
     }
     INSERT_ATTEMPTS = parts {
         "INSERT INTO task_attempts (task_id, attempt, worker, started_at, duration_ms, verdict, error)
@@ -99,6 +99,8 @@ pub struct Finished {
     pub lost: Vec<TaskId>,
     /// How many of those written ended as cancelled.
     pub cancelled: usize,
+    /// Those written that became dead letters, with their kinds.
+    pub dead: Vec<(TaskId, String)>,
 }
 
 #[derive(Serialize)]
@@ -128,6 +130,7 @@ struct AttemptLine<'f> {
 struct FinishedRow {
     id: TaskId,
     attempt: i32,
+    kind: String,
     queue: String,
     priority: i32,
     #[sqlx(try_from = "String")]
@@ -160,6 +163,8 @@ impl TaskTx {
         let owners: HashSet<(TaskId, i32)> = rows.iter().map(|row| (row.id, row.attempt)).collect();
         let counts = |finish: &&Finish| owners.contains(&(finish.id, finish.attempt));
         let cancelled = rows.iter().filter(|row| row.state == TaskState::Cancelled).count();
+        let deaths = rows.iter().filter(|row| row.state == TaskState::Dead);
+        let dead: Vec<(TaskId, String)> = deaths.map(|row| (row.id, row.kind.clone())).collect();
         // A dead letter keeps its place in its line.
         let leaving = rows.iter().filter(|row| !matches!(row.state, TaskState::Pending | TaskState::Dead));
         let left: BTreeSet<String> = leaving.filter_map(|row| row.ordering_key.clone()).collect();
@@ -180,12 +185,11 @@ impl TaskTx {
         self.lock_lines(&left.iter().copied().chain(joined.iter().map(AsRef::as_ref)).collect()).await?;
         self.enqueue(&follow_ups).await?;
         self.move_up(&left).await?;
-        let deaths = counted().filter(|finish| finish.verdict == Verdict::Dead);
-        self.mark_deaths(deaths.map(|finish| finish.id.0).collect()).await?;
+        self.mark_deaths(dead.iter().map(|(id, _)| id.0).collect()).await?;
 
         let written = counted().map(|finish| finish.id).collect();
         let lost = batch.iter().filter(|finish| !counts(finish)).map(|finish| finish.id).collect();
-        Ok(Finished { written, lost, cancelled })
+        Ok(Finished { written, lost, cancelled, dead })
     }
 
     /// Every attempt that failed leaves a row; success and putting off leave none.

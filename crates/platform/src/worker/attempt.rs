@@ -215,8 +215,8 @@ impl<S: Send + Sync + 'static> Runner<S> {
         let error: String = error.chars().take(MAX_ERROR_CHARS).map(without_nul).collect();
         match &verdict {
             Verdict::Dead => {
-                self.metrics.dead.with_label_values(&[row.kind.as_str()]).inc();
-                tracing::error!(verdict = label, error, "the task is a dead letter");
+                // Whether it becomes a dead letter is known when this is written: somebody may want it cancelled.
+                tracing::warn!(verdict = label, error, "the attempt failed and no other follows");
             }
             Verdict::Retry { at } => {
                 tracing::warn!(verdict = label, error, retry_at = %at, "the attempt failed")

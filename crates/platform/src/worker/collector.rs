@@ -89,7 +89,7 @@ impl Writer {
         while let Some(mut part) = parts.pop() {
             let error = match self.tasks.finish(&part).await {
                 Ok(finished) => {
-                    self.count_lost(&finished);
+                    self.count(&finished, &part);
                     continue;
                 }
                 Err(error) => error,
@@ -127,7 +127,12 @@ impl Writer {
         true
     }
 
-    fn count_lost(&self, finished: &Finished) {
+    fn count(&self, finished: &Finished, part: &[Finish]) {
+        for (id, kind) in &finished.dead {
+            self.metrics.dead.with_label_values(&[kind.as_str()]).inc();
+            let verdict = part.iter().find(|finish| finish.id == *id).map(|finish| finish.label);
+            tracing::error!(task.id = id.0, task.kind = kind, verdict, "the task is a dead letter");
+        }
         self.metrics.cancelled.inc_by(finished.cancelled as u64);
         self.metrics.lost_leases.inc_by(finished.lost.len() as u64);
         for id in &finished.lost {

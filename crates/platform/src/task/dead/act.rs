@@ -92,6 +92,9 @@ pub struct Batch<'t> {
     pub(super) act: DeadAct,
     actor: Actor,
     dry_run: bool,
+    /// What a task must still be when it is locked: between the look that found it and the lock it can have been retried
+    /// and have died of something else.
+    pub(super) only: Option<DeadFilter>,
     /// Unique keys that this run has given away: in a dry run the table does not tell.
     pub(super) taken: HashMap<(String, String), TaskId>,
 }
@@ -119,7 +122,13 @@ impl DeadAct {
 
 impl<'t> Batch<'t> {
     pub fn new(tasks: &'t Tasks, act: DeadAct, actor: Actor, dry_run: bool) -> Self {
-        Self { tasks, act, actor, dry_run, taken: HashMap::new() }
+        Self { tasks, act, actor, dry_run, only: None, taken: HashMap::new() }
+    }
+
+    /// Acts only on what this filter finds at that moment.
+    #[must_use]
+    pub fn only(self, filter: DeadFilter) -> Self {
+        Self { only: Some(filter), ..self }
     }
 
     /// Acts on all of a target, and tells after each transaction what became of its tasks. What dies in the
@@ -140,6 +149,7 @@ impl<'t> Batch<'t> {
             }
             Target::Filter(filter) => {
                 let filter = filter.clone().died_until(self.tasks.clock().now());
+                self.only = Some(filter.clone());
                 let mut after = None;
                 loop {
                     let rows = self.tasks.list_dead(&filter, Order::Oldest, after, BATCH).await?;

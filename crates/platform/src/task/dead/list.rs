@@ -158,6 +158,21 @@ pub struct DeadFilter {
     pub until: Option<DateTime<Utc>>,
 }
 
+impl DeadFilter {
+    /// Whether a dead letter, as it is now, is one the filter finds.
+    pub(super) fn finds(&self, row: &DeadRow) -> bool {
+        let same =
+            |wanted: &Option<String>, is: Option<&str>| wanted.as_deref().is_none_or(|w| is == Some(w));
+        let error = || row.last_error.as_deref().unwrap_or_default().to_lowercase();
+        same(&self.kind, Some(&row.kind))
+            && same(&self.queue, Some(&row.queue))
+            && same(&self.fingerprint, row.fingerprint.as_deref())
+            && self.error.as_deref().is_none_or(|part| error().contains(&part.to_lowercase()))
+            && self.since.is_none_or(|since| row.died_at >= since)
+            && self.until.is_none_or(|until| row.died_at < until)
+    }
+}
+
 /// Which end of a list comes first.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Order {

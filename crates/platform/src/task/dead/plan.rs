@@ -28,6 +28,8 @@ pub enum Refusal {
     NotThere,
     #[error("it is {0} and no dead letter: nothing needs to be done")]
     NotDead(TaskState),
+    #[error("it died again since the list was made and is not what was asked for any more: look again")]
+    OtherDeath,
     #[error("task {0} holds its unique key: retry this one when that one has ended, or discard it")]
     KeyHeld(TaskId),
     #[error("its payload is no JSON, so nothing can be set in it: give a whole one (--payload)")]
@@ -96,6 +98,10 @@ impl Batch<'_> {
         let mut refused = not_dead(session, &missing).await?;
         let mut planned = Vec::with_capacity(rows.len());
         for row in rows {
+            if self.only.as_ref().is_some_and(|filter| !filter.finds(&row)) {
+                refused.push(Refused { id: row.id, why: Refusal::OtherDeath });
+                continue;
+            }
             match self.edited(&row) {
                 Ok(edit) => planned.push(Planned { row, edit }),
                 Err(why) => refused.push(Refused { id: row.id, why }),

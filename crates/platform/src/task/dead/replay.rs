@@ -149,7 +149,7 @@ pub async fn replay(
 ) -> Result<Replayed, DbError> {
     tasks.mark_old_deaths().await?;
     let filter = filter.clone().died_until(tasks.clock().now());
-    let mut batch = Batch::new(tasks, DeadAct::Retry, actor.clone(), false);
+    let mut batch = Batch::new(tasks, DeadAct::Retry, actor.clone(), false).only(filter.clone());
     let mut run = Run { tasks, open: BTreeMap::new(), told: Replayed::default(), otherwise: None };
     let (mut after, mut exhausted) = (None, false);
     while !exhausted && run.told.stopped.is_none() {
