@@ -64,6 +64,7 @@ jobs! {
     calls::CallTextsWanted,
     calls::CallTranscript,
     calls::CallVoicemail,
+    calls::stats::RefreshCallStats,
     contacts::ContactDeleted,
     contacts::ContactUpdated,
     media::DownloadMedia,

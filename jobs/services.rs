@@ -1,5 +1,6 @@
 //! What the jobs are handed.
 
+use chrono_tz::Tz;
 use trunkline_platform::db::Db;
 
 use crate::media::MediaServices;
@@ -13,4 +14,6 @@ pub struct Services {
     pub media: MediaServices,
     pub provider: Provider,
     pub upkeep: Upkeep,
+    /// By whose clock the business's days and hours are told.
+    pub zone: Tz,
 }

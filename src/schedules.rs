@@ -21,6 +21,7 @@ macro_rules! builtin {
 }
 
 builtin! {
+    "calls-stats.toml",
     "media-purge.toml",
     "upkeep-attempts.toml",
     "upkeep-audit.toml",

@@ -11,6 +11,7 @@ mod menu_selected;
 mod missed;
 mod recording;
 mod ringing;
+pub mod stats;
 mod status;
 mod store;
 mod summary;
@@ -35,5 +36,9 @@ pub use voicemail::CallVoicemail;
 use trunkline_platform::db::Stmt;
 
 pub(crate) fn statements() -> impl Iterator<Item = &'static [&'static Stmt]> {
-    store::STATEMENTS.iter().copied().chain([look::STATEMENTS, texts_wanted::STATEMENTS])
+    store::STATEMENTS
+        .iter()
+        .copied()
+        .chain(stats::STATEMENTS)
+        .chain([look::STATEMENTS, texts_wanted::STATEMENTS])
 }

@@ -129,7 +129,8 @@ impl App {
             thumbnails: Thumbnails::default(),
             metrics: MediaMetrics::new(&metrics_registry)?,
         };
-        let services = Arc::new(Services { db: db.clone(), media, provider, upkeep });
+        let services =
+            Arc::new(Services { db: db.clone(), media, provider, upkeep, zone: config.business.timezone });
         Ok(Self {
             config,
             clock,

@@ -86,7 +86,8 @@ impl<'e> Keeper<'e> {
     /// With files fetched and judged some other way, or a provider to ask.
     pub(crate) fn with(env: &'e Env, media: MediaServices, provider: Provider) -> Self {
         let upkeep = upkeep(env, media.store.clone());
-        let services = Arc::new(Services { db: env.db.clone(), media, provider, upkeep });
+        let services =
+            Arc::new(Services { db: env.db.clone(), media, provider, upkeep, zone: chrono_tz::UTC });
         Self { env, services, tasks: env.tasks() }
     }
 

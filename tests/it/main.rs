@@ -7,6 +7,7 @@ mod servers;
 
 mod attempts;
 mod bell;
+mod call_stats;
 mod calls;
 mod calls_cli;
 mod claims;

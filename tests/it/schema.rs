@@ -40,8 +40,9 @@ trunkline_platform::statements! {
          FROM information_schema.columns WHERE table_schema = 'public'",
         sqlite:
         "SELECT m.name AS place, c.name AS name, CASE WHEN c.\"notnull\" = 1 OR m.type = 'view' THEN 'not null' ELSE 'null' END AS detail
-         FROM sqlite_master AS m JOIN pragma_table_info(m.name) AS c
-         WHERE m.type IN ('table', 'view') AND m.name NOT LIKE 'sqlite_%' AND m.name NOT LIKE 'search_terms_%'",
+         FROM sqlite_master AS m JOIN pragma_table_xinfo(m.name) AS c
+         WHERE m.type IN ('table', 'view') AND m.name NOT LIKE 'sqlite_%' AND c.hidden <> 1
+           AND m.name NOT LIKE 'search_terms_%'",
     }
     INDEXES = split {
         postgres:

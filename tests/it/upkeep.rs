@@ -103,7 +103,7 @@ fn kit_with(env: &Env, keeper: &Keeper<'_>, change: impl FnOnce(&mut Upkeep)) ->
     let mut upkeep = keeper.services.upkeep.clone();
     change(&mut upkeep);
     let (media, provider) = (keeper.services.media.clone(), keeper.services.provider.clone());
-    let services = Services { db: env.db.clone(), media, provider, upkeep };
+    let services = Services { db: env.db.clone(), media, provider, upkeep, zone: chrono_tz::UTC };
     let registry = Arc::new(trunkline_jobs::registry().unwrap());
     Kit::new(env.tasks(), registry, Arc::new(services), env.metrics.clone())
 }

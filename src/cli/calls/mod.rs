@@ -2,6 +2,7 @@
 
 mod list;
 mod show;
+mod stats;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
@@ -23,6 +24,8 @@ enum Action {
     List(list::List),
     /// Show one call: who took part, what was said, what it came to
     Show(show::Show),
+    /// Tell how many calls came to what, how long people talked, and when it rings
+    Stats(stats::Stats),
     /// Search what was said in calls and left as voicemail
     Search(SearchCommand),
 }
@@ -36,6 +39,7 @@ impl CallsCommand {
         let text = match self.action {
             Action::List(list) => list.text(&db).await?,
             Action::Show(show) => show.text(&db).await?,
+            Action::Stats(stats) => stats.text(&db, config.business.timezone).await?,
             Action::Search(search) => search.among(&KINDS).text(&db).await?,
         };
         output::print(&text)

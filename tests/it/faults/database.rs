@@ -42,7 +42,7 @@ async fn services(env: &Env, db: Db) -> Arc<Services> {
     let store = MediaStore::local(env.folder().join("media")).await.unwrap();
     let upkeep = upkeep(env, store.clone());
     let media = media(fetcher.unwrap(), store);
-    Arc::new(Services { db, media, provider: no_provider(env), upkeep })
+    Arc::new(Services { db, media, provider: no_provider(env), upkeep, zone: chrono_tz::UTC })
 }
 
 async fn worker(env: &Env, db: Db) -> Workers {
