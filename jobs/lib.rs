@@ -74,6 +74,7 @@ jobs! {
     messages::MessageReceived,
     messages::MessageUndelivered,
     provider_tasks::ProviderTaskChanged,
+    upkeep::UpkeepJob<upkeep::CountStored>,
     upkeep::UpkeepJob<upkeep::IndexLeftOut>,
     upkeep::UpkeepJob<upkeep::PurgeMedia>,
     upkeep::UpkeepJob<upkeep::RemoveAttempts>,

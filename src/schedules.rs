@@ -25,6 +25,7 @@ builtin! {
     "media-purge.toml",
     "upkeep-attempts.toml",
     "upkeep-audit.toml",
+    "upkeep-counts.toml",
     "upkeep-database.toml",
     "upkeep-events.toml",
     "upkeep-history.toml",

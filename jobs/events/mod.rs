@@ -8,6 +8,6 @@ mod told;
 
 pub use intake::{Accepted, Delivery, accept};
 pub use route::job_of;
-pub(crate) use store::STATEMENTS;
 pub use store::{EventCount, EventFilter, EventId, EventRow, EventSummary, count, list, show};
+pub(crate) use store::{STATEMENTS, count_in};
 pub(crate) use told::{Told, told};

@@ -5,7 +5,7 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use trunkline_platform::db::{Db, DbError};
+use trunkline_platform::db::{Db, DbError, Session};
 
 trunkline_platform::statements! {
     /// In the order of their keys, so that two receivers told of the same deliveries do not wait for each other.
@@ -30,8 +30,12 @@ trunkline_platform::statements! {
     pub(super) LOAD_EVENT = same { "SELECT received_at, body FROM events WHERE id = $1" }
     LIST_EVENTS = same {
         "SELECT id, event_id, event_type, api_version, job, occurred_at, received_at, correlation_id FROM events
-         WHERE (CAST($1 AS TEXT) IS NULL OR event_type = $1) AND (CAST($2 AS BIGINT) IS NULL OR id < $2)
-         ORDER BY id DESC LIMIT $3"
+         WHERE id < $1 ORDER BY id DESC LIMIT $2"
+    }
+    /// By an index of its own: of a rare type the newest can be far back.
+    LIST_EVENTS_OF_TYPE = same {
+        "SELECT id, event_id, event_type, api_version, job, occurred_at, received_at, correlation_id FROM events
+         WHERE event_type = $1 AND id < $2 ORDER BY id DESC LIMIT $3"
     }
     LIST_UNKNOWN = same {
         "SELECT id, event_id, event_type, api_version, job, occurred_at, received_at, correlation_id FROM events
@@ -95,7 +99,7 @@ pub struct EventSummary {
 }
 
 /// How many events of a type are stored.
-#[derive(Clone, Debug, Serialize, sqlx::FromRow)]
+#[derive(Clone, Debug, Deserialize, Serialize, sqlx::FromRow)]
 pub struct EventCount {
     pub event_type: String,
     /// Absent: kept, but no job knows this type.
@@ -122,14 +126,21 @@ pub async fn show(db: &Db, id: EventId) -> Result<Option<EventRow>, DbError> {
 }
 
 pub async fn list(db: &Db, filter: &EventFilter) -> Result<Vec<EventSummary>, DbError> {
-    let stmt = if filter.unknown { &LIST_UNKNOWN } else { &LIST_EVENTS };
-    let query = stmt
-        .bind(filter.event_type.as_deref())
-        .bind(filter.before.map(|id| id.0))
-        .bind(filter.limit.clamp(1, 1_000));
+    let before = filter.before.map(|id| id.0);
+    let query = match filter.event_type.as_deref() {
+        kind if filter.unknown => LIST_UNKNOWN.bind(kind).bind(before),
+        Some(kind) => LIST_EVENTS_OF_TYPE.bind(kind).bind(before.unwrap_or(i64::MAX)),
+        None => LIST_EVENTS.bind(before.unwrap_or(i64::MAX)),
+    };
+    let query = query.bind(filter.limit.clamp(1, 1_000));
     query.all(&mut db.read().await?).await
 }
 
 pub async fn count(db: &Db) -> Result<Vec<EventCount>, DbError> {
-    COUNT_EVENTS.query().all(&mut db.read().await?).await
+    count_in(&mut db.read().await?).await
+}
+
+/// Reads all of them.
+pub(crate) async fn count_in(session: &mut Session) -> Result<Vec<EventCount>, DbError> {
+    COUNT_EVENTS.query().all(session).await
 }

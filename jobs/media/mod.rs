@@ -41,7 +41,7 @@ pub use guard::{AddressPolicy, HostRule};
 pub use metrics::MediaMetrics;
 pub use rescan::RescanMedia;
 pub use store::{MediaStore, Sha256Hash};
-pub(crate) use table::{Link, Owner, fetch_waiting, keep_links};
+pub(crate) use table::{Link, Owner, count_in, fetch_waiting, keep_links};
 pub use table::{MediaCount, MediaId, count};
 
 /// What downloads need.

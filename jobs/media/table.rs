@@ -99,7 +99,7 @@ impl fmt::Display for MediaId {
 }
 
 /// How the media stand.
-#[derive(Clone, Debug, Serialize, sqlx::FromRow)]
+#[derive(Clone, Debug, Deserialize, Serialize, sqlx::FromRow)]
 pub struct MediaCount {
     /// Links not fetched yet.
     pub pending: i64,
@@ -114,7 +114,12 @@ pub struct MediaCount {
 }
 
 pub async fn count(db: &Db) -> Result<MediaCount, DbError> {
-    COUNT_MEDIA.query().one(&mut db.read().await?).await
+    count_in(&mut db.read().await?).await
+}
+
+/// Reads all of them.
+pub(crate) async fn count_in(session: &mut Session) -> Result<MediaCount, DbError> {
+    COUNT_MEDIA.query().one(session).await
 }
 
 /// What a file belongs to, by its id.

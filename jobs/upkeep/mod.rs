@@ -7,6 +7,7 @@
 
 mod attempts;
 mod audit;
+mod counts;
 mod database;
 mod events;
 mod history;
@@ -26,6 +27,7 @@ use trunkline_platform::task::Tasks;
 use crate::media::MediaStore;
 pub use attempts::RemoveAttempts;
 pub use audit::RemoveAudit;
+pub use counts::{CountStored, Stored, stored};
 pub use database::TidyDatabase;
 pub use events::RemoveEvents;
 pub use history::RemoveHistory;
@@ -51,6 +53,7 @@ pub struct Upkeep {
 pub(crate) static STATEMENTS: &[&[&Stmt]] = &[
     attempts::STATEMENTS,
     audit::STATEMENTS,
+    counts::STATEMENTS,
     database::STATEMENTS,
     events::STATEMENTS,
     history::STATEMENTS,

@@ -31,9 +31,12 @@ impl Chore for TrimRing {
 
     async fn work(run: &mut Run<'_>) -> Result<(), DbError> {
         let queues = crate::registry().map(|jobs| jobs.queues()).unwrap_or_default();
-        for queue in queues {
-            for priority in Priority::ALL {
-                trim(run, queue, priority).await?;
+        let first = usize::try_from(run.after).unwrap_or_default();
+        let lists = queues.into_iter().flat_map(|queue| Priority::ALL.map(|priority| (queue, priority)));
+        for (at, (queue, priority)) in (0..).zip(lists).skip(first) {
+            if !trim(run, queue, priority).await? {
+                run.freed.next = Some(at);
+                break;
             }
         }
         Ok(())
@@ -41,15 +44,18 @@ impl Chore for TrimRing {
 }
 
 /// Once round the list: from its front, and what still waits back to its end. Workers may take from it meanwhile. A
-/// crash in between loses bells, which the look at the table makes good.
-async fn trim(run: &mut Run<'_>, queue: Queue, priority: Priority) -> Result<(), DbError> {
+/// crash in between loses bells, which the look at the table makes good. False: the run was over before the list was.
+async fn trim(run: &mut Run<'_>, queue: Queue, priority: Priority) -> Result<bool, DbError> {
     let upkeep = run.upkeep;
     let ring = upkeep.tasks.ring();
     let mut left = ring.len(queue, priority).await;
-    while left > 0 && !run.is_over() {
+    while left > 0 {
+        if run.is_over() {
+            return Ok(false);
+        }
         let ids = ring.take(queue, priority, left.min(AT_ONCE)).await;
         if ids.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
         left = left.saturating_sub(ids.len());
         let query = STILL_WAITING.bind(ids.clone());
@@ -61,5 +67,5 @@ async fn trim(run: &mut Run<'_>, queue: Queue, priority: Priority) -> Result<(),
         let bells = back.map(|id| Bell { queue: queue.name().to_owned(), priority, id: TaskId(id) });
         ring.push(bells.collect());
     }
-    Ok(())
+    Ok(true)
 }

@@ -15,15 +15,16 @@ use trunkline_platform::job::{Context, Done, Failure, Job, Priority, Queue};
 use trunkline_platform::task::TaskId;
 
 use super::{
-    IndexLeftOut, PurgeMedia, RemoveAttempts, RemoveAudit, RemoveEvents, RemoveHistory, RemoveKeys,
-    RemoveTasks, RequeueMedia, TidyDatabase, TrimRing, Upkeep,
+    CountStored, IndexLeftOut, PurgeMedia, RemoveAttempts, RemoveAudit, RemoveEvents, RemoveHistory,
+    RemoveKeys, RemoveTasks, RequeueMedia, TidyDatabase, TrimRing, Upkeep,
 };
 use crate::{Services, UPKEEP};
 
 /// How long one run may go on before it leaves the rest to the next.
 const LONGEST_RUN: TimeDelta = TimeDelta::minutes(4);
 /// The upkeep jobs, by name.
-pub const CHORES: [&str; 11] = [
+pub const CHORES: [&str; 12] = [
+    CountStored::NAME,
     IndexLeftOut::NAME,
     PurgeMedia::NAME,
     RemoveAttempts::NAME,
@@ -224,6 +225,7 @@ pub async fn run_now(
     actor: &Actor,
 ) -> Result<Option<Freed>, DbError> {
     let freed = match name {
+        CountStored::NAME => by_hand::<CountStored>(upkeep, dry_run, actor).await,
         PurgeMedia::NAME => by_hand::<PurgeMedia>(upkeep, dry_run, actor).await,
         RemoveAttempts::NAME => by_hand::<RemoveAttempts>(upkeep, dry_run, actor).await,
         RemoveAudit::NAME => by_hand::<RemoveAudit>(upkeep, dry_run, actor).await,

@@ -6,8 +6,9 @@ use anyhow::Result;
 use chrono::{DateTime, Utc};
 use clap::Args;
 use serde::Serialize;
-use trunkline_jobs::events::{self, EventCount};
-use trunkline_jobs::media::{self, MediaCount};
+use trunkline_jobs::events::EventCount;
+use trunkline_jobs::media::MediaCount;
+use trunkline_jobs::upkeep::{self, Stored};
 use trunkline_platform::task::dead::DeadCount;
 use trunkline_platform::task::{Backlog, LimitRow, QueueDepth, QueueRate, Tasks, Total};
 
@@ -24,16 +25,26 @@ pub(super) struct StatsCommand {
 /// What is counted.
 #[derive(Debug, Serialize)]
 struct Stats {
-    /// Webhooks stored.
-    deliveries: i64,
-    /// Distinct events they told of.
-    happenings: i64,
-    events: Vec<EventCount>,
+    /// Absent: there is much, and it was never counted.
+    #[serde(flatten)]
+    stored: Option<StoredStats>,
     tasks: Vec<KindStats>,
     queues: Vec<QueueStats>,
     /// Waiting for a release that knows the job or its payload version.
     waiting_for_release: i64,
     workers_alive: usize,
+}
+
+/// What is stored.
+#[derive(Debug, Serialize)]
+struct StoredStats {
+    /// When this was counted. Absent: now.
+    counted_at: Option<DateTime<Utc>>,
+    /// Webhooks stored.
+    deliveries: i64,
+    /// Distinct events they told of.
+    happenings: i64,
+    events: Vec<EventCount>,
     media: MediaCount,
 }
 
@@ -71,15 +82,13 @@ impl StatsCommand {
 impl Stats {
     async fn read(tasks: &Tasks) -> Result<Self> {
         let (db, now) = (tasks.db(), tasks.clock().now());
-        let events = events::count(db).await?;
+        let stored = upkeep::stored(db).await?.map(StoredStats::from);
         let workers = tasks.workers().await?;
         let backlog = tasks.backlog().await?;
         let jobs = trunkline_jobs::registry()?;
         let newer = |row: &&Backlog| !jobs.knows(&row.kind, row.version);
         Ok(Self {
-            deliveries: events.iter().map(|row| row.count).sum(),
-            happenings: events.iter().map(|row| row.happenings).sum(),
-            events,
+            stored,
             waiting_for_release: backlog
                 .iter()
                 .filter(newer)
@@ -88,14 +97,19 @@ impl Stats {
             tasks: by_kind(&backlog, tasks.count_dead().await?, tasks.totals().await?),
             queues: by_queue(&backlog, tasks.rates().await?, &tasks.limits().await?),
             workers_alive: workers.iter().filter(|worker| worker.lease_until > now).count(),
-            media: media::count(db).await?,
         })
     }
 
     fn text(&self, now: DateTime<Utc>) -> String {
-        let MediaCount { pending, stored, failed, quarantined, purged, files, bytes } = self.media;
-        let (deliveries, happenings) = (self.deliveries, self.happenings);
-        let (workers, bytes) = (self.workers_alive, output::size(bytes));
+        let workers = self.workers_alive;
+        let (events, media) = match &self.stored {
+            Some(stored) => (stored.events(now), stored.media()),
+            None => (
+                "events and media: not counted yet; `trunkline upkeep run upkeep.counts` does it\n"
+                    .to_owned(),
+                String::new(),
+            ),
+        };
         let newer = match self.waiting_for_release {
             0 => String::new(),
             count => {
@@ -103,29 +117,16 @@ impl Stats {
             }
         };
         [
-            format!("events: {happenings} distinct, in {deliveries} deliveries\n"),
-            self.event_table(),
+            events,
             "\ntasks (done and failed: attempts, as the workers told them)\n".to_owned(),
             self.task_table(),
             newer,
             "\nqueues (by the minute, over the last 1, 5 and 15)\n".to_owned(),
             self.queue_table(now),
             format!("\nworkers: {workers} alive\n"),
-            format!(
-                "media: {stored} stored in {files} files ({bytes}), {pending} pending, {failed} failed, \
-                 {quarantined} in quarantine, {purged} purged\n"
-            ),
+            media,
         ]
         .concat()
-    }
-
-    fn event_table(&self) -> String {
-        let mut table = output::Table::new(&["TYPE", "JOB", ">DELIVERIES", ">DISTINCT"]);
-        for row in &self.events {
-            let job = row.job.clone().unwrap_or_else(|| "unknown".to_owned());
-            table.row([row.event_type.clone(), job, row.count.to_string(), row.happenings.to_string()]);
-        }
-        table.text("none")
     }
 
     fn task_table(&self) -> String {
@@ -161,6 +162,42 @@ impl Stats {
             );
         }
         table.text("none at work")
+    }
+}
+
+impl From<Stored> for StoredStats {
+    fn from(stored: Stored) -> Self {
+        let Stored { events, media, counted_at } = stored;
+        Self {
+            counted_at,
+            deliveries: events.iter().map(|row| row.count).sum(),
+            happenings: events.iter().map(|row| row.happenings).sum(),
+            events,
+            media,
+        }
+    }
+}
+
+impl StoredStats {
+    fn events(&self, now: DateTime<Utc>) -> String {
+        let (deliveries, happenings) = (self.deliveries, self.happenings);
+        let when = self.counted_at.map(|at| format!(" (counted {})", output::relative(at, now)));
+        let when = when.unwrap_or_default();
+        let mut table = output::Table::new(&["TYPE", "JOB", ">DELIVERIES", ">DISTINCT"]);
+        for row in &self.events {
+            let job = row.job.clone().unwrap_or_else(|| "unknown".to_owned());
+            table.row([row.event_type.clone(), job, row.count.to_string(), row.happenings.to_string()]);
+        }
+        format!("events: {happenings} distinct, in {deliveries} deliveries{when}\n") + &table.text("none")
+    }
+
+    fn media(&self) -> String {
+        let MediaCount { pending, stored, failed, quarantined, purged, files, bytes } = self.media;
+        let bytes = output::size(bytes);
+        format!(
+            "media: {stored} stored in {files} files ({bytes}), {pending} pending, {failed} failed, \
+             {quarantined} in quarantine, {purged} purged\n"
+        )
     }
 }
 
@@ -261,25 +298,29 @@ mod tests {
             running: 0,
         };
         let stats = Stats {
-            deliveries: 13,
-            happenings: 11,
-            events: vec![event("moon.rose", None, 1, 1), event("call.missed", Some("call.missed"), 12, 10)],
+            stored: Some(StoredStats::from(Stored {
+                events: vec![
+                    event("moon.rose", None, 1, 1),
+                    event("call.missed", Some("call.missed"), 12, 10),
+                ],
+                media: MediaCount {
+                    pending: 3,
+                    stored: 4,
+                    failed: 0,
+                    quarantined: 1,
+                    purged: 2,
+                    files: 3,
+                    bytes: 2_048,
+                },
+                counted_at: Some(now - TimeDelta::minutes(9)),
+            })),
             tasks: by_kind(&backlog, vec![dead], vec![total]),
             queues: by_queue(&backlog, BTreeMap::from([("events".to_owned(), rate)]), &[paused]),
             waiting_for_release: 3,
             workers_alive: 2,
-            media: MediaCount {
-                pending: 3,
-                stored: 4,
-                failed: 0,
-                quarantined: 1,
-                purged: 2,
-                files: 3,
-                bytes: 2_048,
-            },
         };
         let expected = "\
-events: 11 distinct, in 13 deliveries
+events: 11 distinct, in 13 deliveries (counted 9m 0s ago)
 TYPE         JOB          DELIVERIES  DISTINCT
 moon.rose    unknown               1         1
 call.missed  call.missed          12        10

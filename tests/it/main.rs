@@ -36,6 +36,7 @@ mod plans;
 mod pools;
 mod processes;
 mod provider;
+mod read_plans;
 mod receiver;
 mod schedules;
 mod schema;

@@ -8,8 +8,8 @@ use sqlx::Connection;
 use trunkline_jobs::Services;
 use trunkline_jobs::media::DownloadMedia;
 use trunkline_jobs::upkeep::{
-    self, Chore, RemoveAttempts, RemoveAudit, RemoveEvents, RemoveHistory, RemoveKeys, RemoveTasks,
-    RequeueMedia, RunRow, TidyDatabase, TrimRing, Upkeep, UpkeepJob,
+    self, Chore, CountStored, RemoveAttempts, RemoveAudit, RemoveEvents, RemoveHistory, RemoveKeys,
+    RemoveTasks, RequeueMedia, RunRow, TidyDatabase, TrimRing, Upkeep, UpkeepJob,
 };
 use trunkline_platform::audit::{self, Act, Actor, AuditFilter, AuditRow};
 use trunkline_platform::db::Engine;
@@ -59,6 +59,7 @@ trunkline_platform::statements! {
               'task_totals', 'schedules', 'schedule_ticks', 'workers', 'events', 'media', 'unique_periods')",
         sqlite: "SELECT 14 AS count",
     }
+    FAR_APART = same { "UPDATE events SET id = id + 1000000 WHERE id = (SELECT MAX(id) FROM events)" }
     IN_LINE = same { "UPDATE tasks SET ordering_key = 'a' WHERE died_at IS NOT NULL" }
 }
 
@@ -327,6 +328,37 @@ both_engines! {
         // PostgreSQL keeps the room for new rows, unless it lies at the end of the table.
         assert!(env.db.engine() == Engine::Postgres || runs[0].bytes > 1 << 20, "{detail}");
         until("all that churns is vacuumed", async || count(&env, &COUNT_VACUUMED).await == 14).await;
+    }
+
+    async fn much_that_is_stored_is_told_as_the_last_count_said(env: Env) {
+        let keeper = Keeper::new(&env).await;
+        keeper.tell(&[received("1"), received("2")]).await;
+        let live = upkeep::stored(&env.db).await.unwrap().unwrap();
+        assert_eq!((live.counted_at, live.events[0].count), (None, 2));
+
+        // As after many events of which most are gone: the ends of the keys are far apart.
+        execute(&env, &FAR_APART).await;
+        assert!(upkeep::stored(&env.db).await.unwrap().is_none(), "nothing is made up");
+        run::<CountStored>(&keeper.kit(), &keeper.services.upkeep.tasks).await;
+        keeper.tell(&[received("3")]).await;
+        let counted = upkeep::stored(&env.db).await.unwrap().unwrap();
+        assert_eq!((counted.counted_at, counted.events[0].count), (Some(env.clock.now()), 2));
+        assert_eq!(counted.media.pending, 0);
+    }
+
+    async fn what_is_left_in_the_ring_when_a_run_is_over_is_done_by_the_next(env: Env) {
+        let keeper = Keeper::new(&env).await;
+        let kit = kit_with(&env, &keeper, |upkeep| upkeep.retention.rows_per_run = 1_000);
+        let queue = Queue::new("media");
+        let ring = keeper.services.upkeep.tasks.ring().clone();
+        let _listener = ring.listen(queue);
+        let stale = (1_000..3_500).map(|id| Bell { queue: "media".to_owned(), priority: Priority::NORMAL, id: TaskId(id) });
+        ring.push(stale.collect());
+        until("the ring has them", async || ring.len(queue, Priority::NORMAL).await == 2_500).await;
+        let runs = run::<TrimRing>(&kit, &keeper.services.upkeep.tasks).await;
+        assert!(runs[0].more && runs[0].rows >= 1_000, "{runs:?}");
+        assert!(!runs.last().unwrap().more, "{runs:?}");
+        assert_eq!(ring.len(queue, Priority::NORMAL).await, 0);
     }
 
     async fn the_ring_loses_what_does_not_wait_any_more(env: Env) {
