@@ -91,13 +91,13 @@ jobs! {
 /// Every statement of the jobs, for the test that prepares them all on both engines.
 pub fn statements() -> impl Iterator<Item = &'static Stmt> {
     let own = [
-        contacts::STATEMENTS,
         conversations::STATEMENTS,
         events::STATEMENTS,
         messages::STATEMENTS,
         provider::STATEMENTS,
         provider_tasks::STATEMENTS,
     ];
-    let groups = media::STATEMENTS.iter().chain(search::STATEMENTS).chain(upkeep::STATEMENTS).copied();
+    let groups = [contacts::STATEMENTS, media::STATEMENTS, search::STATEMENTS, upkeep::STATEMENTS];
+    let groups = groups.into_iter().flatten().copied();
     own.into_iter().chain(calls::statements()).chain(groups).flatten().copied()
 }

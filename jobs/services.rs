@@ -3,6 +3,7 @@
 use chrono_tz::Tz;
 use trunkline_platform::db::Db;
 
+use crate::contacts::ContactServices;
 use crate::media::MediaServices;
 use crate::provider::Provider;
 use crate::upkeep::Upkeep;
@@ -11,6 +12,7 @@ use crate::upkeep::Upkeep;
 #[derive(Debug)]
 pub struct Services {
     pub db: Db,
+    pub contacts: ContactServices,
     pub media: MediaServices,
     pub provider: Provider,
     pub upkeep: Upkeep,

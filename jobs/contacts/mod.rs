@@ -1,9 +1,48 @@
-//! The provider's address book.
+//! Whom we text: the provider's address book, as its events tell it, and the people of our own campaigns with what
+//! they said about being texted.
+//!
+//! * [`people`]: one row a number, for campaigns. [`number`] and [`place`] tell what a number is and where it is.
+//! * [`optout`]: who must not be texted, and why.
 
 mod deleted;
+pub mod number;
+pub mod optout;
+pub mod people;
+pub mod place;
 mod store;
 mod updated;
 
+use trunkline_platform::db::Stmt;
+
 pub use deleted::ContactDeleted;
-pub(crate) use store::STATEMENTS;
 pub use updated::ContactUpdated;
+
+use self::number::Country;
+use self::optout::{Words, WordsError};
+
+pub(crate) static STATEMENTS: &[&[&Stmt]] = &[
+    people::STATEMENTS[0],
+    people::STATEMENTS[1],
+    people::STATEMENTS[2],
+    optout::ALL_STATEMENTS[0],
+    optout::ALL_STATEMENTS[1],
+    store::STATEMENTS,
+];
+
+/// What jobs need to know of people and their words.
+#[derive(Debug)]
+pub struct ContactServices {
+    /// Of numbers that are written without a country code.
+    pub country: Country,
+    pub words: Words,
+}
+
+impl ContactServices {
+    /// As the program comes.
+    ///
+    /// # Errors
+    /// When the built-in lists cannot be read, which a test rules out.
+    pub fn builtin() -> Result<Self, WordsError> {
+        Ok(Self { country: Country::default(), words: Words::new(&optout::MoreWords::default())? })
+    }
+}

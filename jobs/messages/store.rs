@@ -7,6 +7,7 @@ use trunkline_platform::job::{Context, Done, Failure};
 
 use super::status;
 use crate::Services;
+use crate::contacts::optout;
 use crate::conversations::{Place, number_rows};
 use crate::events::Told;
 use crate::media::{self, Link, Owner};
@@ -67,9 +68,12 @@ pub(super) async fn keep(cx: &Context<Services>, told: Told<Message>) -> Result<
         })
         .collect();
 
+    let words = &cx.services().contacts.words;
     let mut tx = cx.services().db.write().await?;
+    optout::lock_for(&mut tx, words, message).await?;
     place.keep(&mut tx).await?;
     keep_message(&mut tx, message, *at).await?;
+    optout::hear(&mut tx, words, message, *at, cx.now()).await?;
     search::keep_message(&mut tx, &message.id).await?;
     let waiting = media::keep_links(&mut tx, &links, *at, cx.now()).await?;
     tx.commit().await?;

@@ -121,6 +121,7 @@ impl App {
             metrics: UpkeepMetrics::new(&metrics_registry)?,
         };
         let provider = provider(&config.openphone, &db, &metrics_registry)?;
+        let contacts = config.contacts.services().context("reading the words of opt-outs (contacts)")?;
         let media = MediaServices {
             fetcher,
             store,
@@ -129,8 +130,14 @@ impl App {
             thumbnails: Thumbnails::default(),
             metrics: MediaMetrics::new(&metrics_registry)?,
         };
-        let services =
-            Arc::new(Services { db: db.clone(), media, provider, upkeep, zone: config.business.timezone });
+        let services = Arc::new(Services {
+            db: db.clone(),
+            contacts,
+            media,
+            provider,
+            upkeep,
+            zone: config.business.timezone,
+        });
         Ok(Self {
             config,
             clock,

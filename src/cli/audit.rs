@@ -125,7 +125,7 @@ impl List {
                 output::relative(row.at, now),
                 row.actor.clone(),
                 row.action.clone(),
-                row.subject.clone(),
+                mask::phones_in(&row.subject),
                 value(&row.before),
                 value(&row.after),
                 value(&row.reason),
@@ -139,7 +139,8 @@ impl List {
 fn as_json(row: &AuditRow) -> Value {
     let parsed = |text: &Option<String>| text.as_deref().map(mask::json);
     json!({
-        "id": row.id, "at": row.at, "actor": row.actor, "action": row.action, "subject": row.subject,
+        "id": row.id, "at": row.at, "actor": row.actor, "action": row.action,
+        "subject": mask::phones_in(&row.subject),
         "reason": row.reason.as_deref().map(mask::phones_in),
         "before": parsed(&row.before), "after": parsed(&row.after),
     })

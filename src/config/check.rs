@@ -139,7 +139,15 @@ pub(super) fn out_of_range(config: &Config, settings: &BTreeMap<String, Setting>
             format!("no job has this queue; the queues are {}", names.join(", ")),
         )
     });
-    durations.chain(max_body).chain(rate).chain(queues).chain(retention(config, &problem)).collect()
+    let words =
+        config.contacts.services().err().map(|error| problem("contacts.stop_words", error.to_string()));
+    durations
+        .chain(max_body)
+        .chain(rate)
+        .chain(words)
+        .chain(queues)
+        .chain(retention(config, &problem))
+        .collect()
 }
 
 fn retention(config: &Config, problem: &impl Fn(&str, String) -> Problem) -> Vec<Problem> {

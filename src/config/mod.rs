@@ -31,8 +31,9 @@ pub use flags::{Assignment, Flags, NoAssignment};
 pub use network::{Network, NetworkError};
 pub use origin::Origin;
 pub use sections::{
-    AllowedHost, BusinessConfig, DatabaseConfig, HttpConfig, LogConfig, LogFormat, MediaConfig,
-    OpenphoneConfig, ReceiverConfig, RedisConfig, RetentionConfig, ScanMode, SchedulesConfig, WorkersConfig,
+    AllowedHost, BusinessConfig, ContactsConfig, DatabaseConfig, HttpConfig, LogConfig, LogFormat,
+    MediaConfig, OpenphoneConfig, ReceiverConfig, RedisConfig, RetentionConfig, ScanMode, SchedulesConfig,
+    WorkersConfig,
 };
 pub use source::Source;
 pub(crate) use units::parse_duration;
@@ -52,6 +53,7 @@ pub struct Config {
     pub openphone: OpenphoneConfig,
     pub receiver: ReceiverConfig,
     pub media: MediaConfig,
+    pub contacts: ContactsConfig,
     pub workers: WorkersConfig,
     pub schedules: SchedulesConfig,
     pub retention: RetentionConfig,

@@ -9,6 +9,7 @@ use chrono_tz::Tz;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, de::Error};
 use tracing_subscriber::filter::{LevelFilter, Targets};
+use trunkline_jobs::contacts::number::Country;
 use trunkline_jobs::media::check::Kind;
 use trunkline_jobs::media::scan::ClamdAddress;
 use trunkline_openphone::signature::Key;
@@ -50,6 +51,10 @@ pub(super) fn durations_by_name<'de, D: Deserializer<'de>>(
         }
     }
     Ok(durations)
+}
+
+pub(super) fn country<'de, D: Deserializer<'de>>(de: D) -> Result<Country, D::Error> {
+    String::deserialize(de)?.parse().map_err(D::Error::custom)
 }
 
 /// A secret, `""` for none.

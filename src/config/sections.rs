@@ -12,6 +12,9 @@ use chrono_tz::Tz;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, de::Error};
 use tracing_subscriber::filter::Targets;
+use trunkline_jobs::contacts::ContactServices;
+use trunkline_jobs::contacts::number::Country;
+use trunkline_jobs::contacts::optout::{MoreWords, Words, WordsError};
 use trunkline_jobs::media::FetchConfig;
 use trunkline_jobs::media::check::{Kind, Rules};
 use trunkline_jobs::media::fetch::Credentials;
@@ -245,6 +248,27 @@ impl<'de> Deserialize<'de> for AllowedHost {
         };
         let host = host.ok_or_else(|| D::Error::custom(format!("{text:?} is not a host or host:port")))?;
         Ok(Self { rule, host })
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ContactsConfig {
+    #[serde(deserialize_with = "read::country")]
+    pub country: Country,
+    pub stop_words: Vec<String>,
+    pub start_words: Vec<String>,
+    pub help_words: Vec<String>,
+}
+
+impl ContactsConfig {
+    pub fn services(&self) -> Result<ContactServices, WordsError> {
+        let more = MoreWords {
+            stop: self.stop_words.clone(),
+            start: self.start_words.clone(),
+            help: self.help_words.clone(),
+        };
+        Ok(ContactServices { country: self.country, words: Words::new(&more)? })
     }
 }
 

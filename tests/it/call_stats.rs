@@ -13,6 +13,7 @@ use trunkline_jobs::Services;
 use trunkline_jobs::calls::stats::{
     Breakdown, CallStats, Filter, Group, Range, RefreshCallStats, StatsError, by_hour, stats,
 };
+use trunkline_jobs::contacts::ContactServices;
 use trunkline_platform::db::{Stmt, Text};
 use trunkline_platform::testkit::run_job;
 
@@ -157,7 +158,8 @@ async fn figures(env: &Env, zone: Tz, filter: &Filter, by: Breakdown) -> CallSta
 async fn refresh(env: &Env, keeper: &Keeper<'_>, zone: Tz) {
     let (media, provider) = (keeper.services.media.clone(), keeper.services.provider.clone());
     let upkeep = keeper.services.upkeep.clone();
-    let services = Services { db: env.db.clone(), media, provider, upkeep, zone };
+    let contacts = ContactServices::builtin().unwrap();
+    let services = Services { db: env.db.clone(), contacts, media, provider, upkeep, zone };
     run_job(&RefreshCallStats {}, Arc::new(services), env.clock.clone()).await.unwrap();
 }
 

@@ -11,6 +11,7 @@ use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use tokio::io::AsyncReadExt;
 use trunkline_jobs::Services;
+use trunkline_jobs::contacts::ContactServices;
 use trunkline_jobs::events::{Delivery, accept};
 use trunkline_jobs::media::guard::AddressPolicy;
 use trunkline_jobs::media::thumbnail::Thumbnails;
@@ -37,6 +38,7 @@ const TABLES: &[(&str, &str)] = &[
          completed_at duration_ms has_voicemail forwarded_from forwarded_to menu menu_at status status_final \
          status_at",
     ),
+    ("consents", "entry number act at channel wording message_id review"),
     ("contact_numbers", "contact_id number"),
     (
         "contacts",
@@ -53,6 +55,7 @@ const TABLES: &[(&str, &str)] = &[
          status_at error_code",
     ),
     ("numbers", "number first_seen_at last_seen_at"),
+    ("opt_outs", "number closed at entry channel"),
     ("provider_tasks", "id event_type told_at resource"),
     (
         "voicemails",
@@ -86,8 +89,15 @@ impl<'e> Keeper<'e> {
     /// With files fetched and judged some other way, or a provider to ask.
     pub(crate) fn with(env: &'e Env, media: MediaServices, provider: Provider) -> Self {
         let upkeep = upkeep(env, media.store.clone());
-        let services =
-            Arc::new(Services { db: env.db.clone(), media, provider, upkeep, zone: chrono_tz::UTC });
+        let contacts = ContactServices::builtin().unwrap();
+        let services = Arc::new(Services {
+            db: env.db.clone(),
+            contacts,
+            media,
+            provider,
+            upkeep,
+            zone: chrono_tz::UTC,
+        });
         Self { env, services, tasks: env.tasks() }
     }
 

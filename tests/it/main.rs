@@ -31,6 +31,7 @@ mod media_fresh;
 mod media_kills;
 mod media_purge;
 mod media_scan;
+mod optouts;
 mod outages;
 mod plans;
 mod pools;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use trunkline_jobs::Services;
+use trunkline_jobs::contacts::ContactServices;
 use trunkline_jobs::media::guard::AddressPolicy;
 use trunkline_jobs::media::{FetchConfig, Fetcher, MediaStore};
 use trunkline_platform::clock::Clock;
@@ -42,7 +43,8 @@ async fn services(env: &Env, db: Db) -> Arc<Services> {
     let store = MediaStore::local(env.folder().join("media")).await.unwrap();
     let upkeep = upkeep(env, store.clone());
     let media = media(fetcher.unwrap(), store);
-    Arc::new(Services { db, media, provider: no_provider(env), upkeep, zone: chrono_tz::UTC })
+    let contacts = ContactServices::builtin().unwrap();
+    Arc::new(Services { db, contacts, media, provider: no_provider(env), upkeep, zone: chrono_tz::UTC })
 }
 
 async fn worker(env: &Env, db: Db) -> Workers {

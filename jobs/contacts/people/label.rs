@@ -1,0 +1,89 @@
+//! What people do to people: tag and flag them, and take them out. One entry in the audit for each batch, with the
+//! numbers it was done to.
+
+use chrono::{DateTime, Utc};
+use serde_json::json;
+use trunkline_platform::audit::{self, Act, Actor};
+use trunkline_platform::db::{Db, DbError, Rows};
+
+use super::Label;
+use super::put::{LabelLine, keep_labels};
+use crate::conversations::number_rows;
+
+/// The most people of one transaction.
+pub const LABEL_BATCH: usize = 500;
+
+trunkline_platform::statements! {
+    FIND_KNOWN = parts {
+        "SELECT p.number FROM " (rows "$1" as r (number TEXT)) " JOIN people AS p ON p.number = r.number"
+    }
+    REMOVE_LABELS = parts {
+        "DELETE FROM person_labels WHERE (number, kind, label) IN (SELECT r.number, r.kind, r.label FROM "
+        (rows "$1" as r (number TEXT, kind TEXT, label TEXT)) ")"
+    }
+    REMOVE_PEOPLE = parts {
+        "DELETE FROM people WHERE number IN (SELECT r.number FROM " (rows "$1" as r (number TEXT)) ")"
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct Known {
+    number: String,
+}
+
+/// Whether labels are put on or taken off.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Labelling {
+    Add,
+    Remove,
+}
+
+/// Puts a label on people or takes it off. Numbers nobody has are passed over. Returns how many it changed.
+pub async fn label(
+    db: &Db,
+    numbers: &[&str],
+    label: &Label,
+    labelling: Labelling,
+    actor: &Actor,
+    now: DateTime<Utc>,
+) -> Result<u64, DbError> {
+    let mut tx = db.write().await?;
+    let known: Vec<Known> = FIND_KNOWN.bind(number_rows(numbers.iter().copied())?).all(&mut tx).await?;
+    let changed = match labelling {
+        Labelling::Add => keep_labels(&mut tx, known.iter().map(|row| (&*row.number, label))).await?,
+        Labelling::Remove => {
+            let lines: Vec<LabelLine<'_>> = known
+                .iter()
+                .map(|row| LabelLine { number: &row.number, kind: label.kind(), label: label.word() })
+                .collect();
+            REMOVE_LABELS.bind(Rows::of(&lines)?).execute(&mut tx).await?
+        }
+    };
+    if changed > 0 {
+        let action = match (labelling, label) {
+            (Labelling::Add, Label::Tag(_)) => "contact.tag",
+            (Labelling::Remove, Label::Tag(_)) => "contact.untag",
+            (Labelling::Add, Label::Flag(_)) => "contact.flag",
+            (Labelling::Remove, Label::Flag(_)) => "contact.unflag",
+        };
+        let numbers: Vec<&str> = known.iter().map(|row| row.number.as_str()).collect();
+        let subject = format!("{}:{}", label.kind(), label.word());
+        let act = Act { action, subject, before: None, after: Some(json!({ "numbers": numbers })) };
+        audit::record(&mut tx, now, actor, &[act]).await?;
+    }
+    tx.commit().await?;
+    Ok(changed)
+}
+
+/// Takes people out. What they said about being texted stays. Returns how many there were.
+pub async fn remove(db: &Db, numbers: &[&str], actor: &Actor, now: DateTime<Utc>) -> Result<u64, DbError> {
+    let mut tx = db.write().await?;
+    let removed = REMOVE_PEOPLE.bind(number_rows(numbers.iter().copied())?).execute(&mut tx).await?;
+    if removed > 0 {
+        let before = Some(json!({ "numbers": numbers }));
+        let act = Act { action: "contact.remove", subject: "contacts".to_owned(), before, after: None };
+        audit::record(&mut tx, now, actor, &[act]).await?;
+    }
+    tx.commit().await?;
+    Ok(removed)
+}
