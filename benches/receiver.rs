@@ -16,7 +16,8 @@ use poem::{Endpoint, EndpointExt, Route, Server, handler};
 use prometheus::Registry;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use trunkline::receiver::{self, CorrelationIds, ReceiverMetrics, ReceiverSettings};
+use trunkline::correlation::CorrelationIds;
+use trunkline::receiver::{self, ReceiverMetrics, ReceiverSettings};
 use trunkline_jobs::events;
 use trunkline_openphone::event::{EventType, Generation};
 use trunkline_openphone::factory::Factory;
@@ -48,7 +49,7 @@ async fn main() -> Result<()> {
             ..ReceiverSettings::default()
         };
         let metrics = ReceiverMetrics::new(&Registry::new())?;
-        let ids = CorrelationIds::seeded(1);
+        let ids = CorrelationIds::of_webhooks(1);
         let (endpoint, committer) =
             receiver::start(settings, place.tasks.clone(), Clock::system(), ids, metrics);
         let figures = under_load(endpoint, time).await?;

@@ -1,17 +1,30 @@
 //! WHO asks and WHO looks: the program `trunkline` around the jobs.
 //!
 //! * [`receiver`]: the door for webhooks.
+//! * [`access`]: who may ask what: keys, sessions, and the door before everything but webhooks.
+//! * [`admin`]: the API for operators and their programs.
+//! * [`dashboard`]: the pages for people.
 //! * [`cli`]: the command line, one file per command.
 //! * [`app`]: builds everything once from the configuration; the only place that knows it all.
-//! * [`config`], [`schedules`], [`telemetry`], [`mask`], [`schema`]: what they share.
+//! * [`config`], [`correlation`], [`schedules`], [`telemetry`], [`mask`], [`schema`], [`source`]: what they share.
 //!
-//! `receiver` and `cli` never import one another.
+//! `receiver`, `admin`, `dashboard` and `cli` never import one another.
 
+pub mod access;
+pub mod admin;
 pub mod app;
 pub mod cli;
 pub mod config;
+pub mod correlation;
+pub mod dashboard;
 pub mod mask;
 pub mod receiver;
 pub mod schedules;
 pub mod schema;
+pub mod source;
 pub mod telemetry;
+
+/// Every statement of the program itself, for the test that prepares them all on both engines.
+pub fn statements() -> impl Iterator<Item = &'static trunkline_platform::db::Stmt> {
+    access::STATEMENTS.iter().copied().flatten().copied()
+}

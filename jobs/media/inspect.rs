@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use trunkline_platform::db::{Db, DbError};
 
+use super::store::Sha256Hash;
 use super::table::MediaId;
 
 trunkline_platform::statements! {
@@ -24,6 +25,16 @@ trunkline_platform::statements! {
              legal_hold, told_at, created_at, stored_at, purged_at, asked_at, former_sha256,
              CASE WHEN url LIKE 'http%' THEN url ELSE '' END AS url
          FROM media WHERE id = $1"
+    }
+    RECORDINGS_OF_CALL = same {
+        "SELECT m.id, m.owner_type, m.owner_id, m.position, m.state, m.declared_type, m.served_type, m.media_type,
+             m.type_mismatch, m.size, m.sha256, m.thumbnail_sha256, m.thumbnail_type, m.thumbnail_error, m.error,
+             m.signature, m.scanned_at, m.legal_hold, m.told_at, m.created_at, m.stored_at, m.purged_at, m.asked_at,
+             m.former_sha256, CASE WHEN m.url LIKE 'http%' THEN m.url ELSE '' END AS url
+         FROM call_recordings AS r
+         JOIN media AS m ON m.owner_type = 'recording' AND m.owner_id = r.call_id || '/' || r.recording
+         WHERE r.call_id = $1
+         ORDER BY r.started_at IS NULL, r.started_at, r.recording, m.position LIMIT 1000"
     }
 }
 
@@ -82,6 +93,16 @@ impl MediaDetail {
         let url = url::Url::parse(&self.url).ok()?;
         Some(url.origin().ascii_serialization())
     }
+
+    /// The content that may be handed out.
+    pub fn servable(&self) -> Option<Sha256Hash> {
+        self.sha256.as_deref().filter(|_| self.state == "stored")?.parse().ok()
+    }
+
+    /// The thumbnail that may be handed out.
+    pub fn servable_thumbnail(&self) -> Option<Sha256Hash> {
+        self.thumbnail_sha256.as_deref().filter(|_| self.state == "stored")?.parse().ok()
+    }
 }
 
 /// Lists files, the newest first.
@@ -99,4 +120,9 @@ pub async fn list(db: &Db, filter: &MediaFilter) -> Result<Vec<MediaDetail>, DbE
 /// One file.
 pub async fn show(db: &Db, id: MediaId) -> Result<Option<MediaDetail>, DbError> {
     SHOW_MEDIA.bind(id.0).optional(&mut db.read().await?).await
+}
+
+/// The files of a call's recordings, the first recording first.
+pub async fn recordings(db: &Db, call_id: &str) -> Result<Vec<MediaDetail>, DbError> {
+    RECORDINGS_OF_CALL.bind(call_id).all(&mut db.read().await?).await
 }

@@ -1,4 +1,4 @@
-//! Takes connections, so many at a time, and lets go of those that keep silent.
+//! Takes connections, so many at a time, and lets go of those over which nothing moves.
 //!
 //! Without it, half a request header holds a connection for ever, and an accept that fails (no file descriptors
 //! left) is tried again without a pause.
@@ -18,7 +18,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 /// Connections at a time.
 const MOST: usize = 10_000;
-/// A connection from which nothing has been read for this long is closed. Longer than any answer takes.
+/// A connection that took and gave nothing for this long is closed. Longer than the beginning of any answer takes.
 const SILENCE: Duration = Duration::from_secs(30);
 const AFTER_FAILURE: Duration = Duration::from_millis(50);
 
@@ -65,14 +65,19 @@ impl<I> PatientIo<I> {
     fn new(io: I, place: OwnedSemaphorePermit, silence: Duration) -> Self {
         Self { io, silence, patience: Box::pin(sleep(silence)), _place: place }
     }
+
+    /// A long answer is on its way for as long as it is being taken.
+    fn moved(&mut self) {
+        let deadline = Instant::now() + self.silence;
+        self.patience.as_mut().reset(deadline);
+    }
 }
 
 impl<I: AsyncRead + Unpin> AsyncRead for PatientIo<I> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Result<()>> {
         match Pin::new(&mut self.io).poll_read(cx, buf) {
             Poll::Ready(read) => {
-                let deadline = Instant::now() + self.silence;
-                self.patience.as_mut().reset(deadline);
+                self.moved();
                 Poll::Ready(read)
             }
             Poll::Pending => self
@@ -86,7 +91,11 @@ impl<I: AsyncRead + Unpin> AsyncRead for PatientIo<I> {
 
 impl<I: AsyncWrite + Unpin> AsyncWrite for PatientIo<I> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, buf)
+        let written = Pin::new(&mut self.io).poll_write(cx, buf);
+        if written.is_ready() {
+            self.moved();
+        }
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
@@ -102,7 +111,11 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for PatientIo<I> {
         cx: &mut Context<'_>,
         bufs: &[std::io::IoSlice<'_>],
     ) -> Poll<Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+        let written = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+        if written.is_ready() {
+            self.moved();
+        }
+        written
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -14,10 +14,12 @@ use crate::receiver::WebhookEndpoint;
 
 pub(super) fn routes(
     webhooks: Option<WebhookEndpoint>,
+    pages: Option<Route>,
     probes: Probes,
     scrape: Scrape,
 ) -> impl Endpoint<Output = poem::Response> {
-    let mut route = Route::new()
+    let mut route = pages
+        .unwrap_or_default()
         .at("/healthz", get(probes::health))
         .at("/readyz", get(probes::ready).data(probes))
         .at("/metrics", get(queue_metrics::metrics).data(scrape));

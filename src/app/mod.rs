@@ -32,8 +32,15 @@ use trunkline_platform::schedule::{ScheduleMetrics, Scheduler, Schedules};
 use trunkline_platform::task::Tasks;
 use trunkline_platform::worker::{Readiness, Workers};
 
+use crate::access::gate::Gate;
+use crate::access::{Access, AccessMetrics, Keys};
+use crate::admin::media::Listeners;
+use crate::admin::{self, Desk};
 use crate::config::{Config, OpenphoneConfig};
-use crate::receiver::{self, CorrelationIds, ReceiverMetrics, ReceiverSettings, WebhookEndpoint};
+use crate::correlation::CorrelationIds;
+use crate::dashboard::{self, Pages};
+use crate::receiver::{self, ReceiverMetrics, ReceiverSettings, WebhookEndpoint};
+use crate::source::Sources;
 use crate::{schedules, schema};
 pub use lock::{FileLock, LockError};
 pub use roles::{Role, Roles, RolesError};
@@ -52,6 +59,7 @@ pub struct App {
     jobs: Arc<Registry<Services>>,
     schedules: Arc<Schedules>,
     services: Arc<Services>,
+    access: Access,
     metrics_registry: MetricsRegistry,
     metrics: Metrics,
     seed: u64,
@@ -65,6 +73,7 @@ pub struct Running {
     server: tokio::task::JoinHandle<std::io::Result<()>>,
     committer: Option<Committer>,
     workers: Option<Workers>,
+    notes: Option<tokio::task::JoinHandle<()>>,
     stop: CancellationToken,
     db: Db,
     grace: Duration,
@@ -120,6 +129,11 @@ impl App {
             retention: config.retention.retention(),
             metrics: UpkeepMetrics::new(&metrics_registry)?,
         };
+        let access = Access::new(
+            Keys::open(db.clone(), clock.clone()),
+            config.admin.access_settings(),
+            AccessMetrics::new(&metrics_registry)?,
+        );
         let provider = provider(&config.openphone, &db, &metrics_registry)?;
         let contacts = config.contacts.services().context("reading the words of opt-outs (contacts)")?;
         let media = MediaServices {
@@ -146,6 +160,7 @@ impl App {
             jobs,
             schedules,
             services,
+            access,
             metrics_registry,
             metrics,
             seed: random_seed(),
@@ -159,6 +174,10 @@ impl App {
 
     pub fn tasks(&self) -> &Tasks {
         &self.tasks
+    }
+
+    pub fn access(&self) -> &Access {
+        &self.access
     }
 
     /// Starts the parts the roles ask for. `queues` names the workers' queues; all of them when absent.
@@ -208,9 +227,15 @@ impl App {
             workers: workers.as_ref().map(Workers::readiness),
             clock: self.clock.clone(),
         };
+        let (pages, notes) = if roles.has(Role::Admin) {
+            let notes = tokio::spawn(self.access.clone().keep_notes(stop.clone()));
+            (Some(self.admin()), Some(notes))
+        } else {
+            (None, None)
+        };
         let server = tokio::spawn(http::serve(
             listener,
-            http::routes(webhooks, probes, scrape),
+            http::routes(webhooks, pages, probes, scrape),
             stop.clone(),
             self.config.workers.grace,
         ));
@@ -220,11 +245,26 @@ impl App {
             server,
             committer,
             workers,
+            notes,
             stop,
             db: self.db,
             grace: self.config.workers.grace,
             _lock: self._lock,
         })
+    }
+
+    /// What answers operators: the pages, and the API under them.
+    fn admin(&self) -> poem::Route {
+        let sources = Sources::new(self.config.receiver.trusted_proxies.clone());
+        let gate = Gate { access: self.access.clone(), sources };
+        let desk = Desk {
+            tasks: self.tasks.clone(),
+            store: self.services.media.store.clone(),
+            gate: gate.clone(),
+            listeners: Listeners::default(),
+        };
+        let api = admin::routes(&desk, CorrelationIds::of_requests(random_seed()));
+        dashboard::routes(Pages { gate, db: self.db.clone() }).nest("/api/v1", api)
     }
 
     fn queues(&self, names: Option<&[String]>) -> Result<Vec<Queue>> {
@@ -272,7 +312,7 @@ impl App {
             ..ReceiverSettings::default()
         };
         let metrics = ReceiverMetrics::new(&self.metrics_registry)?;
-        let ids = CorrelationIds::seeded(random_seed());
+        let ids = CorrelationIds::of_webhooks(random_seed());
         Ok(receiver::start(settings, self.tasks.clone(), self.clock.clone(), ids, metrics))
     }
 }
@@ -294,7 +334,7 @@ impl Running {
 
     /// Stops: takes no more requests and no more tasks, finishes what is under way, and closes the database.
     pub async fn stop(self) -> Result<()> {
-        let Self { mut server, committer, workers, stop, db, grace, .. } = self;
+        let Self { mut server, committer, workers, notes, stop, db, grace, .. } = self;
         stop.cancel();
         let limit = grace + Duration::from_secs(1);
         let receiving = async {
@@ -311,6 +351,9 @@ impl Running {
             }
         };
         tokio::join!(receiving, working);
+        if let Some(notes) = notes {
+            let _ = timeout(CLOSING, notes).await;
+        }
         let _ = timeout(CLOSING, db.close()).await;
         Ok(())
     }

@@ -5,17 +5,20 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use chrono::TimeDelta;
 use clap::Args;
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use trunkline_jobs::{events, media};
 use trunkline_openphone::event::Generation;
 use trunkline_openphone::simulator::{Simulator, SimulatorConfig, SimulatorHandle, Tally};
+use trunkline_platform::audit::Actor;
 use trunkline_platform::clock::Clock;
 use trunkline_platform::db::Db;
 use trunkline_platform::task::{TaskState, Tasks};
 
 use super::simulate::wall_clock;
 use super::{load, shutdown};
+use crate::access::{Keys, NewKey, Scope};
 use crate::app::{App, Roles};
 use crate::config::Flags;
 use crate::telemetry;
@@ -60,7 +63,9 @@ impl DevCommand {
         let config = load(&settings(flags, &simulator))?;
         telemetry::init(&config.log);
 
+        let on_loopback = config.http.listen.ip().is_loopback();
         let app = App::build(config, clock).await?;
+        let key = if on_loopback { Some(key_for_today(app.access().keys()).await?) } else { None };
         let (db, tasks) = (app.db().clone(), app.tasks().clone());
         let mut running = app.start(&Roles::all(), None).await?;
         let receiver = format!("http://{}", running.address());
@@ -73,6 +78,12 @@ impl DevCommand {
         println!("  provider   {}   (its tally: _simulator/tally)", simulator.url());
         println!("  database   {DATA}/trunkline.db   (see: trunkline stats, tasks list, events list)");
         println!("  files      {DATA}/media");
+        match key {
+            Some(key) => println!("  pages, API {receiver}/ with the key {}", key.expose_secret()),
+            None => {
+                println!("  pages, API {receiver}/ with a key of yours: see `trunkline keys create --help`")
+            }
+        }
 
         let watch = Watch { simulator: &simulator, db: &db, tasks: &tasks };
         tokio::select! {
@@ -100,6 +111,17 @@ impl DevCommand {
         settings.journal = Some(data.join("simulator.jsonl"));
         Simulator::start(settings).await.context("starting the simulated provider")
     }
+}
+
+/// A key that allows everything until tomorrow, in the place of the last start's.
+async fn key_for_today(keys: &Keys) -> Result<SecretString> {
+    let new = NewKey {
+        name: "dev".to_owned(),
+        scopes: Scope::ALL.into_iter().collect(),
+        expires_in: Some(TimeDelta::days(1)),
+    };
+    let actor = Actor { name: "trunkline:dev".to_owned(), reason: None };
+    Ok(keys.replace(new, &actor).await?.token)
 }
 
 /// What `dev` decides, below what the user says with `--set`.

@@ -10,6 +10,7 @@ mod dead;
 mod dev;
 mod events;
 mod jobs;
+mod keys;
 mod limits;
 mod media;
 mod migrate;
@@ -80,6 +81,8 @@ enum Command {
     Schedules(schedules::SchedulesCommand),
     /// See what upkeep freed, and run it by hand
     Upkeep(upkeep::UpkeepCommand),
+    /// Make, rotate and revoke the keys of the API and the pages
+    Keys(keys::KeysCommand),
     /// Read who did what, and why
     Audit(audit::AuditCommand),
     /// Show and check the settings
@@ -137,6 +140,7 @@ impl Cli {
             Command::Workers(command) => command.run(&config).await,
             Command::Schedules(command) => command.run(&config).await,
             Command::Upkeep(command) => command.run(&config).await,
+            Command::Keys(command) => command.run(&config).await,
             Command::Audit(command) => command.run(&config).await,
             Command::Dev(_) | Command::Config(_) => Ok(()),
         }?;

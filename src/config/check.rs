@@ -19,6 +19,8 @@ const POLLS_PER_LEASE: u32 = 3;
 const MOST_ROWS: u32 = 10_000;
 /// Requests a second to the provider, all of which one row keeps.
 const MOST_REQUESTS: u32 = 1_000;
+/// Requests a second of one key.
+const MOST_KEY_REQUESTS: u32 = 100_000;
 const HOUR: Duration = Duration::from_secs(3600);
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -115,6 +117,7 @@ pub(super) fn out_of_range(config: &Config, settings: &BTreeMap<String, Setting>
         // What is left of the job's own time is for scanning and storing the file.
         ("media.timeout", config.media.timeout, second, DownloadMedia::LONGEST_FETCH),
         ("media.clamd_timeout", config.media.clamd_timeout, second, second * 300),
+        ("admin.session", config.admin.session, second * 60, HOUR * 24 * 30),
         ("workers.poll_interval", workers.poll_interval, second / 100, second * 60),
         ("workers.lease", workers.lease, second * 3, HOUR),
         ("workers.grace", workers.grace, Duration::ZERO, HOUR),
@@ -141,10 +144,14 @@ pub(super) fn out_of_range(config: &Config, settings: &BTreeMap<String, Setting>
     });
     let words =
         config.contacts.services().err().map(|error| problem("contacts.stop_words", error.to_string()));
+    let key_rate = Some(config.admin.rate_per_second.get())
+        .filter(|rate| *rate > MOST_KEY_REQUESTS)
+        .map(|_| problem("admin.rate_per_second", format!("this must be from 1 to {MOST_KEY_REQUESTS}")));
     durations
         .chain(max_body)
         .chain(rate)
         .chain(words)
+        .chain(key_rate)
         .chain(queues)
         .chain(retention(config, &problem))
         .collect()

@@ -31,9 +31,9 @@ pub use flags::{Assignment, Flags, NoAssignment};
 pub use network::{Network, NetworkError};
 pub use origin::Origin;
 pub use sections::{
-    AllowedHost, BusinessConfig, ContactsConfig, DatabaseConfig, HttpConfig, LogConfig, LogFormat,
-    MediaConfig, OpenphoneConfig, ReceiverConfig, RedisConfig, RetentionConfig, ScanMode, SchedulesConfig,
-    WorkersConfig,
+    AdminConfig, AllowedHost, BusinessConfig, ContactsConfig, DatabaseConfig, HttpConfig, LogConfig,
+    LogFormat, MediaConfig, OpenphoneConfig, ReceiverConfig, RedisConfig, RetentionConfig, ScanMode,
+    SchedulesConfig, WorkersConfig,
 };
 pub use source::Source;
 pub(crate) use units::parse_duration;
@@ -52,6 +52,7 @@ pub struct Config {
     pub http: HttpConfig,
     pub openphone: OpenphoneConfig,
     pub receiver: ReceiverConfig,
+    pub admin: AdminConfig,
     pub media: MediaConfig,
     pub contacts: ContactsConfig,
     pub workers: WorkersConfig,

@@ -32,6 +32,7 @@ use url::{Host, Url};
 
 use super::network::Network;
 use super::{read, units};
+use crate::access::AccessSettings;
 
 const USER_AGENT: &str = concat!("trunkline/", env!("CARGO_PKG_VERSION"));
 
@@ -153,6 +154,25 @@ pub struct ReceiverConfig {
     pub rate_per_second: NonZeroU32,
     pub rate_burst: NonZeroU32,
     pub trusted_proxies: Vec<Network>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdminConfig {
+    pub rate_per_second: NonZeroU32,
+    pub rate_burst: NonZeroU32,
+    #[serde(deserialize_with = "units::duration")]
+    pub session: Duration,
+}
+
+impl AdminConfig {
+    pub fn access_settings(&self) -> AccessSettings {
+        AccessSettings {
+            rate_per_second: self.rate_per_second.get(),
+            rate_burst: self.rate_burst.get(),
+            session: delta(self.session),
+        }
+    }
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -1,12 +1,11 @@
 //! `POST /webhooks/openphone`.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use poem::http::{HeaderMap, Method, StatusCode, header};
-use poem::{Addr, Endpoint, Request, Response};
+use poem::{Endpoint, Request, Response};
 use tokio::sync::Semaphore;
 use tracing::Instrument;
 use trunkline_jobs::events::{Accepted, Delivery};
@@ -17,10 +16,12 @@ use trunkline_platform::clock::Clock;
 use super::ReceiverSettings;
 use super::body::Incoming;
 use super::committer::Door;
-use super::correlation::CorrelationIds;
+
 use super::metrics::ReceiverMetrics;
 use super::rate::SourceLimit;
 use super::refusal::Refusal;
+use crate::correlation::CorrelationIds;
+use crate::source::peer;
 
 /// Told back to the provider, so that both sides' logs name a delivery alike.
 const CORRELATION_HEADER: &str = "x-correlation-id";
@@ -156,13 +157,6 @@ fn report(refusal: &Refusal) {
         tracing::debug!(code, status, "webhook refused");
     } else {
         tracing::warn!(code, status, "webhook refused");
-    }
-}
-
-fn peer(request: &Request) -> Option<IpAddr> {
-    match &request.remote_addr().0 {
-        Addr::SocketAddr(address) => Some(address.ip().to_canonical()),
-        _ => None,
     }
 }
 

@@ -7,7 +7,6 @@
 
 mod body;
 mod committer;
-mod correlation;
 mod endpoint;
 mod metrics;
 mod rate;
@@ -22,8 +21,8 @@ use trunkline_platform::commit::Committer;
 use trunkline_platform::task::Tasks;
 
 use crate::config::Network;
+use crate::correlation::CorrelationIds;
 
-pub use correlation::CorrelationIds;
 pub use endpoint::WebhookEndpoint;
 pub use metrics::ReceiverMetrics;
 pub use refusal::Refusal;

@@ -5,6 +5,7 @@
 mod harness;
 mod servers;
 
+mod admin;
 mod attempts;
 mod bell;
 mod call_stats;
@@ -21,10 +22,12 @@ mod dead_letters;
 mod deadlines;
 mod faults;
 mod kept;
+mod keys;
 mod kills;
 mod leases;
 mod limits;
 mod lines;
+mod listening;
 mod media;
 mod media_checks;
 mod media_fresh;

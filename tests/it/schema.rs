@@ -7,7 +7,7 @@ use trunkline_platform::db::{Engine, Row, Stmt};
 use crate::harness::{Env, both_engines};
 
 fn every_statement() -> impl Iterator<Item = &'static Stmt> {
-    trunkline_platform::statements().chain(trunkline_jobs::statements())
+    trunkline_platform::statements().chain(trunkline_jobs::statements()).chain(trunkline::statements())
 }
 
 both_engines! {

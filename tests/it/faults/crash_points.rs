@@ -126,8 +126,13 @@ fn every_crash_point_in_the_source_is_died_at() {
     for folder in ["src", "crates/platform/src", "jobs"] {
         points_below(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &mut named);
     }
-    let known =
-        UNDER_LOAD.into_iter().chain([POSTGRES_ONLY, ALONE]).chain(TICKING).map(str::to_owned).collect();
+    let known = UNDER_LOAD
+        .into_iter()
+        .chain([POSTGRES_ONLY, ALONE])
+        .chain(TICKING)
+        .chain(crate::keys::ROTATING)
+        .map(str::to_owned)
+        .collect();
     assert_eq!(named, known);
 }
 

@@ -10,6 +10,7 @@
     reason = "the tests and ops/chaos include this module, and each uses a part of it"
 )]
 
+pub(crate) mod browser;
 pub(crate) mod disk;
 pub(crate) mod host;
 pub(crate) mod judge;

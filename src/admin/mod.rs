@@ -1,0 +1,89 @@
+//! The API for operators and their programs, under `/api/v1`.
+//!
+//! One file for each resource, in it one method for each operation; a method translates and a service of the platform
+//! or of the jobs does the work. What is common stands beside them:
+//!
+//! * `door`: what every request passes and every answer gets.
+//! * `granted`: what an operation takes. Its argument of that type is the check.
+//! * `problem`: how it says no. `page`: lists and cursors.
+//! * `docs`: the description, for programs and for people.
+
+mod audit;
+mod dead;
+mod docs;
+mod door;
+mod granted;
+mod keys;
+pub mod media;
+mod page;
+mod problem;
+mod tasks;
+
+use poem::{Endpoint, IntoEndpoint, Response, Route, get};
+use poem_openapi::payload::Json;
+use poem_openapi::{OpenApiService, Tags};
+use trunkline_jobs::media::MediaStore;
+use trunkline_platform::task::Tasks;
+
+use crate::access::Keys;
+use crate::access::gate::Gate;
+use crate::correlation::CorrelationIds;
+use media::Listeners;
+
+/// What operations work with. Cheap to clone.
+#[derive(Clone)]
+pub struct Desk {
+    pub tasks: Tasks,
+    pub store: MediaStore,
+    pub gate: Gate,
+    pub listeners: Listeners,
+}
+
+impl Desk {
+    fn keys(&self) -> &Keys {
+        self.gate.access.keys()
+    }
+}
+
+#[derive(Tags)]
+enum Tag {
+    /// Who may use this API
+    Keys,
+    /// Who did what, and why
+    Audit,
+    /// What is to be done, is being done and was done
+    Tasks,
+    /// Tasks that are not tried again unless a person says so
+    #[oai(rename = "Dead letters")]
+    DeadLetters,
+    /// The files behind texts and calls
+    Media,
+}
+
+/// What an operation answers.
+type Answer<T> = Result<Json<T>, problem::Problem>;
+
+type Api = (keys::KeysApi, audit::AuditApi, tasks::TasksApi, dead::DeadApi, media::MediaApi);
+
+fn service(desk: &Desk) -> OpenApiService<Api, ()> {
+    let api = (
+        keys::KeysApi(desk.clone()),
+        audit::AuditApi(desk.clone()),
+        tasks::TasksApi(desk.clone()),
+        dead::DeadApi(desk.clone()),
+        media::MediaApi(desk.clone()),
+    );
+    OpenApiService::new(api, "Trunkline", env!("CARGO_PKG_VERSION"))
+        .description(docs::ABOUT)
+        .server("/api/v1")
+}
+
+/// Everything under `/api/v1`.
+pub fn routes(desk: &Desk, ids: CorrelationIds) -> impl Endpoint<Output = Response> + 'static {
+    let service = service(desk);
+    let (description, page) = (docs::description(&service.spec()), docs::page(&service.spec()));
+    Route::new()
+        .at("/openapi.json", get(description))
+        .at("/docs", get(page))
+        .nest_no_strip("/", door::Door::new(service.into_endpoint(), desk.gate.clone(), ids))
+}

@@ -1,0 +1,68 @@
+//! What all pages share: their frame, and the headers that keep a page to itself.
+
+use maud::{DOCTYPE, Markup, html};
+use poem::Response;
+use poem::http::{HeaderName, StatusCode, header};
+
+use crate::access::{Caller, Denied};
+
+/// Everything comes from here, nothing runs, and no other page may show ours.
+const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; media-src 'self'; form-action 'self'; \
+    frame-ancestors 'none'; base-uri 'none'";
+
+/// A page for whoever is in.
+pub(super) fn page(title: &str, caller: &Caller, content: &Markup) -> Response {
+    let head = html! {
+        header {
+            strong { a href="/" { "Trunkline" } }
+            span.note { (caller.name) }
+            form.inline method="post" action="/logout" { button type="submit" { "Log out" } }
+        }
+    };
+    answer(StatusCode::OK, title, &head, content)
+}
+
+/// A page for whoever is not.
+pub(super) fn outside(status: StatusCode, title: &str, content: &Markup) -> Response {
+    answer(status, title, &html! {}, content)
+}
+
+/// A page that says why there is none.
+pub(super) fn failure(denied: &Denied) -> Response {
+    let (status, says) = match denied {
+        Denied::Throttled { .. } | Denied::Limited { .. } => {
+            (StatusCode::TOO_MANY_REQUESTS, "Too many tries from here. Wait a minute, then try again.")
+        }
+        Denied::Scope => (StatusCode::FORBIDDEN, "Your key does not allow this."),
+        Denied::CrossSite => (StatusCode::FORBIDDEN, "This did not come from a page of this program."),
+        _ => (StatusCode::SERVICE_UNAVAILABLE, "Keys cannot be checked at the moment. Try again."),
+    };
+    outside(status, "Not now", &html! { h1 { "Not now" } p.problem role="alert" { (says) } })
+}
+
+fn answer(status: StatusCode, title: &str, head: &Markup, content: &Markup) -> Response {
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { (title) " · Trunkline" }
+                link rel="stylesheet" href="/assets/style.css";
+                link rel="icon" href="data:,";
+            }
+            body { (head) main { (content) } }
+        }
+    };
+    Response::builder()
+        .status(status)
+        .content_type("text/html; charset=utf-8")
+        .header(header::CONTENT_SECURITY_POLICY, POLICY)
+        .header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")
+        .header(header::X_FRAME_OPTIONS, "DENY")
+        .header(header::REFERRER_POLICY, "same-origin")
+        .header(header::CACHE_CONTROL, "no-store")
+        .header(HeaderName::from_static("cross-origin-opener-policy"), "same-origin")
+        .header(HeaderName::from_static("cross-origin-resource-policy"), "same-origin")
+        .body(page.into_string())
+}

@@ -1,0 +1,157 @@
+//! A browser to try pages in: Debian's Chromium without a window, driven through its WebDriver.
+//!
+//! WebDriver is a handful of JSON requests, so they are made by hand: client libraries bring dozens of crates for it.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::{free_port, until};
+
+/// The key under which WebDriver hands out elements.
+const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How wide the window is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Width {
+    Desk = 1_440,
+    Phone = 390,
+}
+
+/// What the system's colours are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Colours {
+    Light,
+    Dark,
+}
+
+/// A browser of a test's own, with a fresh profile. It ends when dropped.
+pub(crate) struct Browser {
+    driver: Child,
+    session: String,
+    client: reqwest::Client,
+    _profile: TempDir,
+}
+
+impl Browser {
+    /// # Panics
+    /// When Chromium or its driver is missing or does not start.
+    pub(crate) async fn start(width: Width, colours: Colours) -> Self {
+        let port = free_port();
+        let driver = Command::new("chromedriver")
+            .arg(format!("--port={port}"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("no chromedriver: install the Debian packages chromium and chromium-driver");
+        let client = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build().unwrap();
+        let base = format!("http://127.0.0.1:{port}");
+        until("the driver listens", async || {
+            client.get(format!("{base}/status")).send().await.is_ok_and(|answer| answer.status().is_success())
+        })
+        .await;
+        let profile = tempfile::tempdir().unwrap();
+        let mut flags = vec![
+            "--headless=new".to_owned(),
+            "--no-sandbox".to_owned(),
+            "--disable-gpu".to_owned(),
+            "--disable-dev-shm-usage".to_owned(),
+            "--disable-quic".to_owned(),
+            "--no-first-run".to_owned(),
+            "--disable-background-networking".to_owned(),
+            "--disable-component-update".to_owned(),
+            "--disable-sync".to_owned(),
+            "--mute-audio".to_owned(),
+            // A test plays by script, where a person would press the button.
+            "--autoplay-policy=no-user-gesture-required".to_owned(),
+            format!("--user-data-dir={}", profile.path().display()),
+            format!("--window-size={},900", width as u32),
+        ];
+        if matches!(colours, Colours::Dark) {
+            flags.push("--force-dark-mode".to_owned());
+        }
+        let wanted =
+            json!({ "capabilities": { "alwaysMatch": { "goog:chromeOptions": { "args": flags } } } });
+        let answer = client.post(format!("{base}/session")).json(&wanted).send().await.unwrap();
+        let answer: Value = answer.json().await.unwrap();
+        let id = answer["value"]["sessionId"].as_str().unwrap_or_else(|| {
+            panic!("no browser: {answer}\ninstall the Debian packages chromium and chromium-driver")
+        });
+        Self { driver, session: format!("{base}/session/{id}"), client, _profile: profile }
+    }
+
+    pub(crate) async fn go(&self, url: &str) {
+        self.ask("url", &json!({ "url": url })).await;
+    }
+
+    /// The address of the page.
+    pub(crate) async fn address(&self) -> String {
+        self.run("return location.href").await.as_str().unwrap().to_owned()
+    }
+
+    /// What is to be read on the page.
+    pub(crate) async fn text(&self) -> String {
+        self.run("return document.body.innerText").await.as_str().unwrap().to_owned()
+    }
+
+    pub(crate) async fn type_into(&self, selector: &str, text: &str) {
+        let element = self.find(selector).await;
+        self.ask(&format!("element/{element}/value"), &json!({ "text": text })).await;
+    }
+
+    pub(crate) async fn click(&self, selector: &str) {
+        let element = self.find(selector).await;
+        self.ask(&format!("element/{element}/click"), &json!({})).await;
+    }
+
+    /// Runs a script in the page and answers what it returns.
+    pub(crate) async fn run(&self, script: &str) -> Value {
+        self.ask("execute/sync", &json!({ "script": script, "args": [] })).await
+    }
+
+    /// Waits until a script's answer is true.
+    pub(crate) async fn until(&self, what: &str, script: &str) {
+        until(what, async || self.run(script).await == json!(true)).await;
+    }
+
+    /// A picture of the page, for people.
+    pub(crate) async fn screenshot(&self, file: &Path) {
+        let answer = self.client.get(format!("{}/screenshot", self.session)).send().await.unwrap();
+        let answer: Value = answer.json().await.unwrap();
+        std::fs::write(file, STANDARD.decode(answer["value"].as_str().unwrap()).unwrap()).unwrap();
+    }
+
+    /// Ends the browser itself; the driver goes when this is dropped.
+    pub(crate) async fn close(self) {
+        let _ = self.client.delete(&self.session).send().await;
+    }
+
+    async fn find(&self, selector: &str) -> String {
+        let wanted = json!({ "using": "css selector", "value": selector });
+        let found = self.ask("element", &wanted).await;
+        found[ELEMENT].as_str().unwrap_or_else(|| panic!("no {selector}: {found}")).to_owned()
+    }
+
+    async fn ask(&self, command: &str, body: &Value) -> Value {
+        let url = format!("{}/{command}", self.session);
+        let answer = self.client.post(url).json(body).send().await.unwrap();
+        let status = answer.status();
+        let mut answer: Value = answer.json().await.unwrap();
+        assert!(status.is_success(), "{command}: {}", answer["value"]["message"]);
+        answer["value"].take()
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        let _ = self.driver.kill();
+        let _ = self.driver.wait();
+    }
+}
