@@ -82,6 +82,7 @@ jobs! {
     upkeep::UpkeepJob<upkeep::RemoveEvents>,
     upkeep::UpkeepJob<upkeep::RemoveHistory>,
     upkeep::UpkeepJob<upkeep::RemoveKeys>,
+    upkeep::UpkeepJob<upkeep::RemoveOrphans>,
     upkeep::UpkeepJob<upkeep::RemoveTasks>,
     upkeep::UpkeepJob<upkeep::RequeueMedia>,
     upkeep::UpkeepJob<upkeep::TidyDatabase>,

@@ -22,6 +22,7 @@ macro_rules! builtin {
 
 builtin! {
     "calls-stats.toml",
+    "media-orphans.toml",
     "media-purge.toml",
     "upkeep-attempts.toml",
     "upkeep-audit.toml",

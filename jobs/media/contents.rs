@@ -11,7 +11,8 @@
 //! Why that is safe at any speed: claims and marks both write the content's row, so the database puts them in an order. A
 //! claim before the mark is seen, with the row that names the content, when the named ones are spared, since that
 //! statement begins when the mark holds the content's row. A claim after it waits until the file is gone, and then stores it
-//! anew. A process that dies while it removes leaves its marks; after an hour the next run takes them over.
+//! anew. A process that dies while it removes leaves its marks; after an hour the next run takes them over. Requests to S3 are refused
+//! fifteen minutes after they were signed, so one that was on its way when its process froze does no harm later.
 
 use std::time::Duration;
 
@@ -42,7 +43,7 @@ trunkline_platform::statements! {
          WHERE c.claimed_at < $2 AND (c.removing_at IS NULL OR c.removing_at < $4)
          RETURNING sha256"
     }
-    /// Every column of `media` that names a content must stand here.
+    /// Every column of `media` that names a content must stand here; a test compares them with the schema.
     SPARE_CONTENTS = parts {
         "UPDATE media_contents SET removing_at = NULL
          WHERE sha256 IN (SELECT r.sha256 FROM " (rows "$1" as r (sha256 TEXT)) ")
@@ -58,6 +59,12 @@ trunkline_platform::statements! {
     ABANDONED_CONTENTS = same {
         "SELECT sha256 FROM media_contents WHERE removing_at IS NOT NULL AND removing_at < $1
          ORDER BY removing_at LIMIT $2"
+    }
+    NAMED_CONTENTS = parts {
+        "SELECT r.sha256 FROM " (rows "$1" as r (sha256 TEXT)) "
+         WHERE EXISTS (SELECT 1 FROM media AS m WHERE m.sha256 = r.sha256)
+            OR EXISTS (SELECT 1 FROM media AS m WHERE m.thumbnail_sha256 = r.sha256)
+            OR EXISTS (SELECT 1 FROM media_contents AS c WHERE c.sha256 = r.sha256 AND c.claimed_at >= $2)"
     }
 }
 
@@ -80,11 +87,7 @@ struct Line {
 /// Claims contents in the transaction in which a row comes to name them, before they go into the store; there is nothing to
 /// confirm then. In the order of the hashes, so that two transactions wait for each other in one direction only.
 /// False: one is being removed right now.
-pub(crate) async fn hold(
-    tx: &mut Session,
-    hashes: &[Sha256Hash],
-    now: DateTime<Utc>,
-) -> Result<bool, DbError> {
+pub async fn hold(tx: &mut Session, hashes: &[Sha256Hash], now: DateTime<Utc>) -> Result<bool, DbError> {
     for hash in hashes {
         let id: Option<Id> = CLAIM_CONTENT.bind(hash.to_string()).bind(now).optional(tx).await?;
         if id.is_none() {
@@ -92,6 +95,17 @@ pub(crate) async fn hold(
         }
     }
     Ok(true)
+}
+
+/// Of these contents, those that can be removed as far as a look can tell.
+pub(crate) async fn unnamed(
+    db: &Db,
+    hashes: &[Sha256Hash],
+    unclaimed_since: DateTime<Utc>,
+) -> Result<Vec<Sha256Hash>, DbError> {
+    let query = NAMED_CONTENTS.bind(Rows::of(&lines(hashes))?).bind(unclaimed_since);
+    let named = parsed(query.all(&mut db.read().await?).await?);
+    Ok(hashes.iter().filter(|hash| !named.contains(hash)).copied().collect())
 }
 
 /// Contents whose removal was begun and, by now, will not be ended by whoever began it.

@@ -4,7 +4,7 @@
 //! * [`fetch`]: a download from a link that a stranger chose, behind [`guard`].
 //! * [`sniff`]: what a file is, told by its first bytes; [`check`]: whether it is let in.
 //! * [`scan`]: what the virus scanner says; [`thumbnail`]: small pictures.
-//! * [`store`]: the files by their hash; `contents`: who holds on to which.
+//! * [`store`]: the files by their hash; [`contents`]: who holds on to which.
 //! * The table of media says which file belongs to what and what became of it. `media.download` brings a file from its
 //!   link to its place, and its states are
 //!
@@ -17,7 +17,7 @@
 
 pub mod act;
 pub mod check;
-mod contents;
+pub mod contents;
 mod download;
 pub mod fetch;
 mod fresh;
@@ -40,7 +40,7 @@ pub use fetch::{FetchConfig, Fetcher};
 pub use guard::{AddressPolicy, HostRule};
 pub use metrics::MediaMetrics;
 pub use rescan::RescanMedia;
-pub use store::{MediaStore, Sha256Hash};
+pub use store::{AccessKeys, Encryption, MediaStore, S3Settings, Sha256Hash, StoreError};
 pub(crate) use table::{Link, Owner, count_in, fetch_waiting, keep_links};
 pub use table::{MediaCount, MediaId, count};
 

@@ -2,11 +2,10 @@
 //! theirs: they are what a person decides by.
 
 use chrono::{DateTime, Utc};
-use trunkline_platform::db::DbError;
 use trunkline_platform::task::TaskId;
 
 use super::retention::before;
-use super::run::{Bytes, Chore, Run};
+use super::run::{Bytes, Chore, ChoreError, Run};
 
 trunkline_platform::statements! {
     READ_FAILED = same {
@@ -40,7 +39,7 @@ struct Row {
 impl Chore for RemoveAttempts {
     const NAME: &'static str = "upkeep.attempts";
 
-    async fn work(run: &mut Run<'_>) -> Result<(), DbError> {
+    async fn work(run: &mut Run<'_>) -> Result<(), ChoreError> {
         let Some(kept) = run.upkeep.retention.attempts else { return Ok(()) };
         let newest = before(run.now(), kept);
         let mut after = run.after;

@@ -1,9 +1,7 @@
 //! Remove what the book of people's acts says of long ago, if it is not kept for ever.
 
-use trunkline_platform::db::DbError;
-
 use super::retention::before;
-use super::run::{Chore, Run};
+use super::run::{Chore, ChoreError, Run};
 
 trunkline_platform::statements! {
     SIZE_AUDIT = same {
@@ -24,7 +22,7 @@ pub struct RemoveAudit;
 impl Chore for RemoveAudit {
     const NAME: &'static str = "upkeep.audit";
 
-    async fn work(run: &mut Run<'_>) -> Result<(), DbError> {
+    async fn work(run: &mut Run<'_>) -> Result<(), ChoreError> {
         let Some(kept) = run.upkeep.retention.audit else { return Ok(()) };
         run.clear(&SIZE_AUDIT, &DELETE_AUDIT, before(run.now(), kept)).await
     }

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use trunkline_platform::db::{Db, DbError};
 
-use super::run::{Chore, Run};
+use super::run::{Chore, ChoreError, Run};
 use crate::events::{self, EventCount};
 use crate::media::{self, MediaCount};
 
@@ -50,7 +50,7 @@ struct Counted {
 impl Chore for CountStored {
     const NAME: &'static str = "upkeep.counts";
 
-    async fn work(run: &mut Run<'_>) -> Result<(), DbError> {
+    async fn work(run: &mut Run<'_>) -> Result<(), ChoreError> {
         let mut session = run.db().patient_read().await?;
         let (events, media) = (events::count_in(&mut session).await?, media::count_in(&mut session).await?);
         run.freed.detail = serde_json::to_value(Stored { events, media, counted_at: None })?;

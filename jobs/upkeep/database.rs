@@ -5,7 +5,7 @@
 use serde_json::{Map, json};
 use trunkline_platform::db::{DbError, Engine, Stmt};
 
-use super::run::{Chore, Run};
+use super::run::{Chore, ChoreError, Run};
 
 /// The most steps of giving pages back in one run: 1 GiB of pages of 4 KiB.
 const MOST_STEPS: usize = 1_024;
@@ -51,7 +51,7 @@ impl Chore for TidyDatabase {
     const NAME: &'static str = "upkeep.database";
     const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(60 * 60);
 
-    async fn work(run: &mut Run<'_>) -> Result<(), DbError> {
+    async fn work(run: &mut Run<'_>) -> Result<(), ChoreError> {
         let before = size(run).await?;
         let mut detail = Map::from_iter([("bytes_before".to_owned(), json!(before.bytes))]);
         if run.dry_run {

@@ -2,10 +2,9 @@
 //! dead letter, which could not be tried again without it.
 
 use chrono::{DateTime, Utc};
-use trunkline_platform::db::DbError;
 
 use super::retention::{KEEP_EVENTS_AT_LEAST, before};
-use super::run::{Bytes, Chore, Run};
+use super::run::{Bytes, Chore, ChoreError, Run};
 
 trunkline_platform::statements! {
     READ_EVENTS = same { "SELECT id, received_at FROM events WHERE id > $1 ORDER BY id LIMIT $2" }
@@ -35,7 +34,7 @@ struct Row {
 impl Chore for RemoveEvents {
     const NAME: &'static str = "upkeep.events";
 
-    async fn work(run: &mut Run<'_>) -> Result<(), DbError> {
+    async fn work(run: &mut Run<'_>) -> Result<(), ChoreError> {
         let Some(kept) = run.upkeep.retention.events else { return Ok(()) };
         let newest = before(run.now(), kept.max(KEEP_EVENTS_AT_LEAST));
         let mut after = run.after;

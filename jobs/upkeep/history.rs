@@ -1,9 +1,7 @@
 //! Remove what is told of ticks and of upkeep long ago.
 
-use trunkline_platform::db::DbError;
-
 use super::retention::before;
-use super::run::{Chore, Run};
+use super::run::{Chore, ChoreError, Run};
 
 trunkline_platform::statements! {
     SIZE_TICKS = same { "SELECT COUNT(*) AS count, CAST(0 AS BIGINT) AS bytes FROM schedule_ticks WHERE tick_at < $1" }
@@ -27,7 +25,7 @@ pub struct RemoveHistory;
 impl Chore for RemoveHistory {
     const NAME: &'static str = "upkeep.history";
 
-    async fn work(run: &mut Run<'_>) -> Result<(), DbError> {
+    async fn work(run: &mut Run<'_>) -> Result<(), ChoreError> {
         let Some(kept) = run.upkeep.retention.history else { return Ok(()) };
         let newest = before(run.now(), kept);
         run.clear(&SIZE_TICKS, &DELETE_TICKS, newest).await?;

@@ -1,9 +1,7 @@
 //! Remove unique keys whose period is over. They would be taken over by the next task of the key; those whose key
 //! never comes again are what piles up.
 
-use trunkline_platform::db::DbError;
-
-use super::run::{Chore, Run};
+use super::run::{Chore, ChoreError, Run};
 
 trunkline_platform::statements! {
     SIZE_KEYS = same {
@@ -31,7 +29,7 @@ pub struct RemoveKeys;
 impl Chore for RemoveKeys {
     const NAME: &'static str = "upkeep.keys";
 
-    async fn work(run: &mut Run<'_>) -> Result<(), DbError> {
+    async fn work(run: &mut Run<'_>) -> Result<(), ChoreError> {
         run.clear(&SIZE_KEYS, &DELETE_KEYS, run.now()).await
     }
 }

@@ -3,10 +3,9 @@
 //! could not: its workers died with it, or somebody discarded it.
 
 use chrono::TimeDelta;
-use trunkline_platform::db::DbError;
 use trunkline_platform::task::NewTask;
 
-use super::run::{Chore, Run};
+use super::run::{Chore, ChoreError, Run};
 use crate::media::{DownloadMedia, MediaId};
 
 /// A job that has just told of a file enqueues its download a moment later.
@@ -51,7 +50,7 @@ struct Row {
 impl Chore for RequeueMedia {
     const NAME: &'static str = "upkeep.media";
 
-    async fn work(run: &mut Run<'_>) -> Result<(), DbError> {
+    async fn work(run: &mut Run<'_>) -> Result<(), ChoreError> {
         if !run.dry_run {
             let query = END_WITH_THEIR_TASK.bind(MOST_DEAD);
             run.freed.rows += query.execute(&mut run.db().write_one().await?).await?;

@@ -14,6 +14,7 @@ mod history;
 mod keys;
 mod media;
 mod metrics;
+mod orphans;
 mod purge;
 mod retention;
 mod ring;
@@ -25,6 +26,7 @@ use trunkline_platform::db::Stmt;
 use trunkline_platform::task::Tasks;
 
 use crate::media::MediaStore;
+
 pub use attempts::RemoveAttempts;
 pub use audit::RemoveAudit;
 pub use counts::{CountStored, Stored, stored};
@@ -34,10 +36,11 @@ pub use history::RemoveHistory;
 pub use keys::RemoveKeys;
 pub use media::RequeueMedia;
 pub use metrics::UpkeepMetrics;
+pub use orphans::RemoveOrphans;
 pub use purge::PurgeMedia;
-pub use retention::{KEEP_EVENTS_AT_LEAST, MediaRetention, Retention};
+pub use retention::{KEEP_EVENTS_AT_LEAST, KEEP_ORPHANS_AT_LEAST, MediaRetention, Retention};
 pub use ring::TrimRing;
-pub use run::{CHORES, Chore, Freed, Run, RunRow, UpkeepJob, history, run_now};
+pub use run::{CHORES, Chore, ChoreError, Freed, Run, RunRow, UpkeepJob, history, run_now};
 pub use search::IndexLeftOut;
 pub use tasks::RemoveTasks;
 

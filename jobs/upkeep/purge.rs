@@ -2,10 +2,9 @@
 //! stays, and so does a content that another row still names.
 
 use serde_json::json;
-use trunkline_platform::db::DbError;
 
 use super::retention::before;
-use super::run::{Chore, Run};
+use super::run::{Chore, ChoreError, Run};
 use crate::media::purge;
 
 /// Purges files whose time is over.
@@ -15,7 +14,7 @@ pub struct PurgeMedia;
 impl Chore for PurgeMedia {
     const NAME: &'static str = "media.purge";
 
-    async fn work(run: &mut Run<'_>) -> Result<(), DbError> {
+    async fn work(run: &mut Run<'_>) -> Result<(), ChoreError> {
         let kept = run.upkeep.retention.media;
         let kinds =
             [("message", kept.attachments), ("recording", kept.recordings), ("voicemail", kept.voicemails)];

@@ -9,6 +9,9 @@ use trunkline_platform::task::TaskState;
 /// A delivery must be known again for as long as the provider may repeat it.
 pub const KEEP_EVENTS_AT_LEAST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
+/// A file that a download has stored and not noted yet is no orphan.
+pub const KEEP_ORPHANS_AT_LEAST: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// How long files are kept, from when they were stored. Absent: for ever.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MediaRetention {
@@ -32,6 +35,8 @@ pub struct Retention {
     pub audit: Option<Duration>,
     pub history: Option<Duration>,
     pub media: MediaRetention,
+    /// Files of the media store that no row names.
+    pub orphans: Option<Duration>,
     /// Rows of one transaction.
     pub batch: u32,
     /// Rows of one run.
@@ -83,6 +88,7 @@ mod tests {
             audit: None,
             history: None,
             media: MediaRetention::default(),
+            orphans: None,
             batch: 1,
             rows_per_run: 1,
         };

@@ -6,7 +6,7 @@ use trunkline_platform::job::{Priority, Queue};
 use trunkline_platform::ring::Bell;
 use trunkline_platform::task::TaskId;
 
-use super::run::{Chore, Run};
+use super::run::{Chore, ChoreError, Run};
 
 /// Ids looked at in one go.
 const AT_ONCE: usize = 1_000;
@@ -29,7 +29,7 @@ struct Row {
 impl Chore for TrimRing {
     const NAME: &'static str = "upkeep.ring";
 
-    async fn work(run: &mut Run<'_>) -> Result<(), DbError> {
+    async fn work(run: &mut Run<'_>) -> Result<(), ChoreError> {
         let queues = crate::registry().map(|jobs| jobs.queues()).unwrap_or_default();
         let first = usize::try_from(run.after).unwrap_or_default();
         let lists = queues.into_iter().flat_map(|queue| Priority::ALL.map(|priority| (queue, priority)));

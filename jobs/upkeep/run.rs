@@ -16,14 +16,15 @@ use trunkline_platform::task::TaskId;
 
 use super::{
     CountStored, IndexLeftOut, PurgeMedia, RemoveAttempts, RemoveAudit, RemoveEvents, RemoveHistory,
-    RemoveKeys, RemoveTasks, RequeueMedia, TidyDatabase, TrimRing, Upkeep,
+    RemoveKeys, RemoveOrphans, RemoveTasks, RequeueMedia, TidyDatabase, TrimRing, Upkeep,
 };
+use crate::media::StoreError;
 use crate::{Services, UPKEEP};
 
 /// How long one run may go on before it leaves the rest to the next.
 const LONGEST_RUN: TimeDelta = TimeDelta::minutes(4);
 /// The upkeep jobs, by name.
-pub const CHORES: [&str; 12] = [
+pub const CHORES: [&str; 13] = [
     CountStored::NAME,
     IndexLeftOut::NAME,
     PurgeMedia::NAME,
@@ -33,6 +34,7 @@ pub const CHORES: [&str; 12] = [
     RemoveEvents::NAME,
     RemoveHistory::NAME,
     RemoveKeys::NAME,
+    RemoveOrphans::NAME,
     RequeueMedia::NAME,
     TrimRing::NAME,
     RemoveTasks::NAME,
@@ -91,6 +93,21 @@ pub struct Run<'u> {
     pub(super) freed: Freed,
 }
 
+/// Why a run could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ChoreError {
+    #[error(transparent)]
+    Database(#[from] DbError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<serde_json::Error> for ChoreError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Database(error.into())
+    }
+}
+
 /// Work of upkeep that can be run by a task or by hand.
 pub trait Chore: Send + Sync + 'static {
     /// The name of its job.
@@ -99,7 +116,7 @@ pub trait Chore: Send + Sync + 'static {
     const TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
     /// Does as much as the run has budget for.
-    fn work(run: &mut Run<'_>) -> impl Future<Output = Result<(), DbError>> + Send;
+    fn work(run: &mut Run<'_>) -> impl Future<Output = Result<(), ChoreError>> + Send;
 }
 
 /// The job of a chore. What a run leaves over goes on in a task that follows.
@@ -178,7 +195,7 @@ impl<'u> Run<'u> {
         size: &'static Stmt,
         delete: &'static Stmt,
         than: DateTime<Utc>,
-    ) -> Result<(), DbError> {
+    ) -> Result<(), ChoreError> {
         if self.dry_run {
             let size: Size = size.bind(than).one(&mut self.db().read().await?).await?;
             self.freed.rows += size.count.unsigned_abs();
@@ -223,7 +240,7 @@ pub async fn run_now(
     name: &str,
     dry_run: bool,
     actor: &Actor,
-) -> Result<Option<Freed>, DbError> {
+) -> Result<Option<Freed>, ChoreError> {
     let freed = match name {
         CountStored::NAME => by_hand::<CountStored>(upkeep, dry_run, actor).await,
         PurgeMedia::NAME => by_hand::<PurgeMedia>(upkeep, dry_run, actor).await,
@@ -233,6 +250,7 @@ pub async fn run_now(
         RemoveEvents::NAME => by_hand::<RemoveEvents>(upkeep, dry_run, actor).await,
         RemoveHistory::NAME => by_hand::<RemoveHistory>(upkeep, dry_run, actor).await,
         RemoveKeys::NAME => by_hand::<RemoveKeys>(upkeep, dry_run, actor).await,
+        RemoveOrphans::NAME => by_hand::<RemoveOrphans>(upkeep, dry_run, actor).await,
         RequeueMedia::NAME => by_hand::<RequeueMedia>(upkeep, dry_run, actor).await,
         IndexLeftOut::NAME => by_hand::<IndexLeftOut>(upkeep, dry_run, actor).await,
         TrimRing::NAME => by_hand::<TrimRing>(upkeep, dry_run, actor).await,
@@ -242,7 +260,7 @@ pub async fn run_now(
     freed.map(Some)
 }
 
-async fn by_hand<C: Chore>(upkeep: &Upkeep, dry_run: bool, actor: &Actor) -> Result<Freed, DbError> {
+async fn by_hand<C: Chore>(upkeep: &Upkeep, dry_run: bool, actor: &Actor) -> Result<Freed, ChoreError> {
     let mut total = Freed::default();
     let mut after = 0;
     if !dry_run {
@@ -252,7 +270,7 @@ async fn by_hand<C: Chore>(upkeep: &Upkeep, dry_run: bool, actor: &Actor) -> Res
         let mut run = Run::new(upkeep, dry_run, CancellationToken::new(), after);
         let mut ended = C::work(&mut run).await;
         if ended.is_ok() && !dry_run {
-            ended = record::<C>(&run, None, Some(actor)).await;
+            ended = record::<C>(&run, None, Some(actor)).await.map_err(ChoreError::from);
         }
         if let Err(error) = ended {
             if !dry_run {

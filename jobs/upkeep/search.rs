@@ -3,7 +3,7 @@
 
 use trunkline_platform::db::{DbError, Session, Stmt};
 
-use super::run::{Chore, Run};
+use super::run::{Chore, ChoreError, Run};
 use crate::search;
 
 /// Rows of one transaction, whose locks others may wait for.
@@ -62,7 +62,7 @@ enum Of {
 impl Chore for IndexLeftOut {
     const NAME: &'static str = "upkeep.search";
 
-    async fn work(run: &mut Run<'_>) -> Result<(), DbError> {
+    async fn work(run: &mut Run<'_>) -> Result<(), ChoreError> {
         for (stmt, of) in [
             (&MESSAGES_LEFT_OUT, Of::Message),
             (&TRANSCRIPTS_LEFT_OUT, Of::Call),

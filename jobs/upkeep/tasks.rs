@@ -4,11 +4,10 @@
 //! A dead letter that holds up a line of tasks stays, however old: without it the line would move on.
 
 use chrono::{DateTime, Utc};
-use trunkline_platform::db::DbError;
 use trunkline_platform::task::{TaskId, TaskState};
 
 use super::retention::before;
-use super::run::{Bytes, Chore, Run};
+use super::run::{Bytes, Chore, ChoreError, Run};
 
 trunkline_platform::statements! {
     READ_WINDOW = same {
@@ -42,7 +41,7 @@ struct Row {
 impl Chore for RemoveTasks {
     const NAME: &'static str = "upkeep.tasks";
 
-    async fn work(run: &mut Run<'_>) -> Result<(), DbError> {
+    async fn work(run: &mut Run<'_>) -> Result<(), ChoreError> {
         let (upkeep, now) = (run.upkeep, run.now());
         let retention = &upkeep.retention;
         let Some(newest) = retention.shortest_of_tasks().map(|kept| before(now, kept)) else { return Ok(()) };

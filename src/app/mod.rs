@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use trunkline_jobs::Services;
 use trunkline_jobs::media::thumbnail::Thumbnails;
-use trunkline_jobs::media::{Fetcher, MediaMetrics, MediaServices, MediaStore};
+use trunkline_jobs::media::{Fetcher, MediaMetrics, MediaServices};
 use trunkline_jobs::provider::{Provider, ProviderMetrics};
 use trunkline_jobs::upkeep::{Upkeep, UpkeepMetrics};
 use trunkline_openphone::client::Client;
@@ -113,7 +113,9 @@ impl App {
             // The lock says that nobody else is there: what a process before us held is free at once.
             tasks.expire_all_leases().await?;
         }
-        let store = MediaStore::local(config.media.dir.clone())
+        let store = config
+            .media
+            .open_store()
             .await
             .with_context(|| format!("opening the media folder {}", config.media.dir.display()))?;
         let left_over =
@@ -224,6 +226,7 @@ impl App {
         let probes = probes::Probes {
             db: self.db.clone(),
             ring: self.tasks.ring().clone(),
+            store: self.services.media.store.clone(),
             workers: workers.as_ref().map(Workers::readiness),
             clock: self.clock.clone(),
         };

@@ -6,6 +6,7 @@ use poem::http::StatusCode;
 use poem::web::{Data, Json};
 use poem::{IntoResponse, Response, handler};
 use serde::Serialize;
+use trunkline_jobs::media::MediaStore;
 use trunkline_platform::clock::Clock;
 use trunkline_platform::db::Db;
 use trunkline_platform::ring::Ring;
@@ -19,6 +20,7 @@ const DEADLINE: Duration = Duration::from_secs(2);
 pub(super) struct Probes {
     pub(super) db: Db,
     pub(super) ring: Ring,
+    pub(super) store: MediaStore,
     pub(super) workers: Option<Readiness>,
     pub(super) clock: Clock,
 }
@@ -38,6 +40,9 @@ struct Checks {
     /// The same for the connection that listens to PostgreSQL, where there is no Redis.
     #[serde(skip_serializing_if = "Option::is_none")]
     listen: Option<Check>,
+    /// What waits for a server of files is tried again later: it does not decide readiness either.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    media_store: Option<Check>,
     #[serde(skip_serializing_if = "Option::is_none")]
     workers: Option<Check>,
 }
@@ -64,7 +69,7 @@ pub(super) fn health() -> &'static str {
 /// `GET /readyz`: what it needs answers too.
 #[handler]
 pub(super) async fn ready(Data(probes): Data<&Probes>) -> Response {
-    let (database, ring) = tokio::join!(probes.database(), probes.ring());
+    let (database, ring, media_store) = tokio::join!(probes.database(), probes.ring(), probes.media_store());
     let (redis, listen) = match probes.ring {
         Ring::Local(_) => (None, None),
         Ring::Postgres(_) => (None, Some(ring)),
@@ -77,7 +82,7 @@ pub(super) async fn ready(Data(probes): Data<&Probes>) -> Response {
     });
     let ready = database.ok && workers.as_ref().is_none_or(|check| check.ok);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let report = Report { ready, checks: Checks { database, redis, listen, workers } };
+    let report = Report { ready, checks: Checks { database, redis, listen, media_store, workers } };
     Json(report).with_status(status).into_response()
 }
 
@@ -88,6 +93,18 @@ impl Probes {
             Ok(Err(error)) => Some(error.to_string()),
             Err(_) => Some("no answer in time".to_owned()),
         })
+    }
+
+    /// A server of files; a folder needs no asking.
+    async fn media_store(&self) -> Option<Check> {
+        if !self.store.is_remote() {
+            return None;
+        }
+        Some(Check::of(match tokio::time::timeout(DEADLINE, self.store.check()).await {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(format!("{:#}", anyhow::Error::from(error))),
+            Err(_) => Some("no answer in time".to_owned()),
+        }))
     }
 
     async fn ring(&self) -> Check {

@@ -61,7 +61,7 @@ pub(super) async fn open_tasks(config: &Config) -> Result<Tasks> {
 
 /// The store of files that these settings name.
 pub(super) async fn media_store(config: &Config) -> Result<MediaStore> {
-    let opened = MediaStore::local(config.media.dir.clone()).await;
+    let opened = config.media.open_store().await;
     opened.with_context(|| format!("opening the media folder {}", config.media.dir.display()))
 }
 

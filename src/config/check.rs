@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use trunkline_jobs::media::DownloadMedia;
-use trunkline_jobs::upkeep::KEEP_EVENTS_AT_LEAST;
+use trunkline_jobs::upkeep::{KEEP_EVENTS_AT_LEAST, KEEP_ORPHANS_AT_LEAST};
 use trunkline_platform::db::Engine;
 use trunkline_platform::duration::write as write_duration;
 use trunkline_platform::job::Queue;
 
 use super::layers::{QUEUES, Setting};
-use super::{AllowedHost, Config, LogFormat, Problem, Profile, ScanMode, Source};
+use super::{AllowedHost, Config, EncryptionKind, LogFormat, Problem, Profile, ScanMode, Source, StoreKind};
 
 /// A worker that missed two looks at the table must still hold its lease.
 const POLLS_PER_LEASE: u32 = 3;
@@ -95,7 +95,37 @@ pub(super) fn contradictions(config: &Config) -> Vec<Problem> {
         let reason = "media hosts are to be sent the API key, and there is none".to_owned();
         contradiction("media.send_api_key", "openphone.api_key", reason);
     }
+    problems.extend(bucket(config));
     problems
+}
+
+fn bucket(config: &Config) -> Vec<Problem> {
+    let (media, s3) = (&config.media, &config.media.s3);
+    let found = [
+        (
+            media.store == StoreKind::S3 && s3.bucket.is_empty(),
+            ("media.store", "media.s3.bucket"),
+            "files cannot be kept in a bucket that has no name",
+        ),
+        (
+            s3.access_key.is_some() != s3.secret_key.is_some(),
+            ("media.s3.access_key", "media.s3.secret_key"),
+            "one is of no use without the other; set both, or neither to use the environment's",
+        ),
+        (
+            !s3.kms_key.is_empty() && s3.encryption != EncryptionKind::Kms,
+            ("media.s3.kms_key", "media.s3.encryption"),
+            "the key is only used with encryption aws:kms",
+        ),
+    ];
+    let found = found.into_iter().filter(|(is_wrong, ..)| *is_wrong);
+    found
+        .map(|(_, (first, second), reason)| Problem::Contradiction {
+            first,
+            second,
+            reason: reason.to_owned(),
+        })
+        .collect()
 }
 
 /// Values beyond what `default.toml` says they can be.
@@ -118,6 +148,7 @@ pub(super) fn out_of_range(config: &Config, settings: &BTreeMap<String, Setting>
         ("media.timeout", config.media.timeout, second, DownloadMedia::LONGEST_FETCH),
         ("media.clamd_timeout", config.media.clamd_timeout, second, second * 300),
         ("admin.session", config.admin.session, second * 60, HOUR * 24 * 30),
+        ("media.s3.presign", config.media.s3.presign.unwrap_or(second * 10), second * 10, HOUR),
         ("workers.poll_interval", workers.poll_interval, second / 100, second * 60),
         ("workers.lease", workers.lease, second * 3, HOUR),
         ("workers.grace", workers.grace, Duration::ZERO, HOUR),
@@ -166,6 +197,11 @@ fn retention(config: &Config, problem: &impl Fn(&str, String) -> Problem) -> Vec
             "this must be at least {least}: the provider repeats webhooks, and they must be recognised"
         );
         problems.push(problem("retention.events", message));
+    }
+    if retention.orphans.is_some_and(|kept| kept < KEEP_ORPHANS_AT_LEAST) {
+        let least = write_duration(KEEP_ORPHANS_AT_LEAST);
+        let message = format!("this must be at least {least}: younger files may still be being noted");
+        problems.push(problem("retention.orphans", message));
     }
     if retention.batch.get() > MOST_ROWS {
         problems.push(problem("retention.batch", format!("this must be from 1 to {MOST_ROWS}")));
@@ -230,8 +266,16 @@ pub(super) fn doubtful_settings(config: &Config) -> Vec<Problem> {
     if config.profile == Profile::Development {
         return Vec::new();
     }
+    let s3 = &config.media.s3;
+    let plain = config.media.store == StoreKind::S3
+        && s3.endpoint.as_ref().is_some_and(|endpoint| endpoint.scheme() == "http");
+    let plain = plain.then_some(Problem::Unsafe {
+        key: "media.s3.endpoint",
+        reason: "over plain http the files can be read on the way; fit only for a network of your own",
+        profile: config.profile,
+    });
     let (key, profile) = ("log.format", config.profile);
     let reason = "pretty logs are for people; a log collector reads json";
     let pretty = (config.log.format == LogFormat::Pretty).then_some(Problem::Unsafe { key, reason, profile });
-    no_webhook_secret(config).into_iter().chain(pretty).collect()
+    no_webhook_secret(config).into_iter().chain(pretty).chain(plain).collect()
 }

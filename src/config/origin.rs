@@ -20,7 +20,11 @@ pub struct Origin {
 
 /// Whether a setting holds a secret. Such a setting can be read from a file, and is never shown whole.
 pub(super) fn is_secret(key: &str) -> bool {
-    is_secret_url(key) || matches!(key, "openphone.api_key" | "openphone.webhook_secrets")
+    is_secret_url(key)
+        || matches!(
+            key,
+            "openphone.api_key" | "openphone.webhook_secrets" | "media.s3.access_key" | "media.s3.secret_key"
+        )
 }
 
 /// Settings that are URLs and may have a password in them.

@@ -101,6 +101,21 @@ pub(super) fn api_url<'de, D: Deserializer<'de>>(de: D) -> Result<Url, D::Error>
     Ok(url)
 }
 
+/// An http or https URL without credentials, `""` for none.
+pub(super) fn optional_endpoint<'de, D: Deserializer<'de>>(de: D) -> Result<Option<Url>, D::Error> {
+    let text = String::deserialize(de)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    match Url::parse(&text) {
+        Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+            Err(D::Error::custom("the keys belong into media.s3.access_key and media.s3.secret_key"))
+        }
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(Some(url)),
+        _ => Err(D::Error::custom("write https://host or https://host:port")),
+    }
+}
+
 pub(super) fn webhook_secrets<'de, D: Deserializer<'de>>(de: D) -> Result<Vec<SecretString>, D::Error> {
     let list = Vec::<String>::deserialize(de)?;
     for text in &list {

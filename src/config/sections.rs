@@ -15,11 +15,11 @@ use tracing_subscriber::filter::Targets;
 use trunkline_jobs::contacts::ContactServices;
 use trunkline_jobs::contacts::number::Country;
 use trunkline_jobs::contacts::optout::{MoreWords, Words, WordsError};
-use trunkline_jobs::media::FetchConfig;
 use trunkline_jobs::media::check::{Kind, Rules};
 use trunkline_jobs::media::fetch::Credentials;
 use trunkline_jobs::media::guard::{AddressPolicy, HostRule};
 use trunkline_jobs::media::scan::{ClamdAddress, Scanner};
+use trunkline_jobs::media::{AccessKeys, Encryption, FetchConfig, MediaStore, S3Settings, StoreError};
 use trunkline_jobs::provider::RateLimit;
 use trunkline_jobs::upkeep::{MediaRetention, Retention};
 use trunkline_openphone::client::ClientConfig;
@@ -178,6 +178,8 @@ impl AdminConfig {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MediaConfig {
+    pub store: StoreKind,
+    pub s3: S3Config,
     pub dir: PathBuf,
     #[serde(deserialize_with = "units::size")]
     pub max_bytes: u64,
@@ -208,6 +210,17 @@ pub enum ScanMode {
 }
 
 impl MediaConfig {
+    /// Sets the store up. The folder is made when it is missing; a server is not spoken to yet.
+    ///
+    /// # Errors
+    /// When the folder cannot be made.
+    pub async fn open_store(&self) -> Result<MediaStore, StoreError> {
+        match self.store {
+            StoreKind::Local => MediaStore::local(self.dir.clone()).await,
+            StoreKind::S3 => MediaStore::s3(self.s3.settings(), self.dir.clone()).await,
+        }
+    }
+
     /// What is let in.
     pub fn rules(&self) -> Rules {
         Rules { kinds: self.kinds.clone(), max_pixels: self.max_pixels.get() }
@@ -236,6 +249,64 @@ impl MediaConfig {
                 allow_http: self.allow_http,
             },
             user_agent: USER_AGENT.to_owned(),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub enum StoreKind {
+    Local,
+    S3,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct S3Config {
+    pub bucket: String,
+    pub prefix: String,
+    #[serde(deserialize_with = "read::optional_endpoint")]
+    pub endpoint: Option<Url>,
+    pub region: String,
+    pub path_style: bool,
+    pub encryption: EncryptionKind,
+    pub kms_key: String,
+    #[serde(deserialize_with = "read::optional_secret")]
+    pub access_key: Option<SecretString>,
+    #[serde(deserialize_with = "read::optional_secret")]
+    pub secret_key: Option<SecretString>,
+    #[serde(deserialize_with = "units::duration_or_off")]
+    pub presign: Option<Duration>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+pub enum EncryptionKind {
+    #[serde(rename = "none")]
+    None,
+    #[serde(rename = "AES256")]
+    Aes256,
+    #[serde(rename = "aws:kms")]
+    Kms,
+}
+
+impl S3Config {
+    pub fn settings(&self) -> S3Settings {
+        let given = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+        let prefix = self.prefix.trim_matches('/');
+        let keys = self.access_key.clone().zip(self.secret_key.clone());
+        S3Settings {
+            bucket: self.bucket.clone(),
+            prefix: if prefix.is_empty() { String::new() } else { format!("{prefix}/") },
+            endpoint: self.endpoint.clone(),
+            region: given(&self.region),
+            path_style: self.path_style,
+            encryption: match self.encryption {
+                EncryptionKind::None => Encryption::BucketDefault,
+                EncryptionKind::Aes256 => Encryption::Aes256,
+                EncryptionKind::Kms => Encryption::Kms(given(&self.kms_key)),
+            },
+            keys: keys.map(|(access_key, secret_key)| AccessKeys { access_key, secret_key }),
+            presign: self.presign,
         }
     }
 }
@@ -354,6 +425,8 @@ pub struct RetentionConfig {
     pub recordings: Option<Duration>,
     #[serde(deserialize_with = "units::duration_or_off")]
     pub voicemails: Option<Duration>,
+    #[serde(deserialize_with = "units::duration_or_off")]
+    pub orphans: Option<Duration>,
     pub batch: NonZeroU32,
     pub rows_per_run: NonZeroU64,
 }
@@ -375,6 +448,7 @@ impl RetentionConfig {
                 recordings: self.recordings,
                 voicemails: self.voicemails,
             },
+            orphans: self.orphans,
             batch: self.batch.get(),
             rows_per_run: self.rows_per_run.get(),
         }

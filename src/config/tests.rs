@@ -277,6 +277,9 @@ fn settings_that_contradict_each_other_are_refused_with_both_names() {
         ("receiver.batch", "receiver.queue", "receiver.batch = 10\nreceiver.queue = 9"),
         ("openphone.reserved", "openphone.rate", "openphone.rate = 4\nopenphone.reserved = 4"),
         ("redis.url", "database.url", "redis.url = 'redis://cache:6379'"),
+        ("media.store", "media.s3.bucket", "media.store = 's3'"),
+        ("media.s3.access_key", "media.s3.secret_key", "media.s3.secret_key = 'x'"),
+        ("media.s3.kms_key", "media.s3.encryption", "media.s3.kms_key = 'x'\nmedia.s3.encryption = 'AES256'"),
     ] {
         let problems = given().file(file).problems();
         assert!(problems.starts_with(&format!("{first} and {second} contradict each other")), "{problems}");
@@ -326,6 +329,7 @@ fn retention_has_its_limits_and_times_for_single_kinds() {
     assert_eq!(given().flag("retention.done", "off").load().unwrap().retention.done, None);
     for (key, value, message) in [
         ("retention.events", "6d", "this must be at least 7d"),
+        ("retention.orphans", "23h", "this must be at least 1d"),
         ("retention.batch", "10001", "this must be from 1 to 10000"),
         ("retention.kinds", "call.rings=1d", "there is no job \"call.rings\""),
         ("retention.kinds", "call.ringing", "write name=duration"),
@@ -333,6 +337,40 @@ fn retention_has_its_limits_and_times_for_single_kinds() {
         let problems = given().flag(key, value).problems();
         assert!(problems.contains(message), "{problems}");
     }
+}
+
+#[test]
+fn media_can_be_kept_in_a_bucket_with_keys_from_files() {
+    let (access, secret) = (file_with("AK\n"), file_with("hunter2\n"));
+    let config = given()
+        .file("media.store = 's3'\n[media.s3]\nbucket = 'b'\nprefix = '/in/a/'\nendpoint = 'http://s3:9000'\nencryption = 'aws:kms'")
+        .variable("TRUNKLINE_MEDIA_S3_ACCESS_KEY_FILE", access.path())
+        .variable("TRUNKLINE_MEDIA_S3_SECRET_KEY_FILE", secret.path())
+        .flag("media.s3.presign", "5m")
+        .flag("profile", "staging")
+        .load()
+        .unwrap();
+    use secrecy::ExposeSecret;
+    let settings = config.media.s3.settings();
+    assert_eq!((settings.bucket.as_str(), settings.prefix.as_str()), ("b", "in/a/"));
+    assert_eq!(settings.encryption, trunkline_jobs::media::Encryption::Kms(None));
+    assert_eq!(settings.presign, Some(Duration::from_secs(300)));
+    let keys = settings.keys.as_ref().unwrap();
+    assert_eq!((keys.access_key.expose_secret(), keys.secret_key.expose_secret()), ("AK", "hunter2"));
+    assert!(config.warnings().iter().any(|warning| warning.to_string().contains("media.s3.endpoint")));
+    assert!(!format!("{config:?} {settings:?} {:?}", config.origins()).contains("hunter2"));
+}
+
+#[test]
+fn an_endpoint_holds_no_keys_and_is_a_url() {
+    for (endpoint, message) in
+        [("minio:9000", "write https://"), ("https://k:s@minio", "the keys belong into")]
+    {
+        let problems = given().flag("media.s3.endpoint", endpoint).problems();
+        assert!(problems.contains(message) && !problems.contains("k:s"), "{problems}");
+    }
+    let problems = given().flag("media.s3.presign", "2h").problems();
+    assert!(problems.contains("media.s3.presign (--set): this must be from 10s to 1h"), "{problems}");
 }
 
 #[test]

@@ -79,7 +79,12 @@ struct Line {
 
 impl<'e> Keeper<'e> {
     pub(crate) async fn new(env: &'e Env) -> Self {
-        Self::with(env, media(fetcher(), store(env.folder()).await), no_provider(env))
+        Self::on(env, store(env.folder()).await)
+    }
+
+    /// With its media in this store.
+    pub(crate) fn on(env: &'e Env, store: MediaStore) -> Self {
+        Self::with(env, media(fetcher(), store), no_provider(env))
     }
 
     pub(crate) async fn with_provider(env: &'e Env, provider: Provider) -> Self {

@@ -26,7 +26,7 @@ fn serve(Path(name): Path<String>) -> Response {
 }
 
 /// A host of the factory's files on this machine, as the base of their links.
-async fn host() -> String {
+pub(crate) async fn host() -> String {
     let acceptor = TcpListener::bind("127.0.0.1:0").into_acceptor().await.unwrap();
     let address = acceptor.local_addr()[0].as_socket_addr().copied().unwrap();
     tokio::spawn(Server::new_with_acceptor(acceptor).run(Route::new().at("/media/:name", get(serve))));
@@ -35,7 +35,7 @@ async fn host() -> String {
 
 const PICTURE: &str = "f-00000000000000ff.png";
 
-fn bodies(events: &[FactoryEvent]) -> Vec<String> {
+pub(crate) fn bodies(events: &[FactoryEvent]) -> Vec<String> {
     events.iter().map(|event| String::from_utf8(event.body.clone()).unwrap()).collect()
 }
 

@@ -11,6 +11,21 @@ impl Sha256Hash {
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
+
+    /// Where it stands among all hashes, as a number from 1: its first seven bytes.
+    pub(crate) fn position(&self) -> i64 {
+        let first = self.0.iter().take(7);
+        first.fold(0, |position, byte| position << 8 | i64::from(*byte)).max(1)
+    }
+
+    /// The first of the hashes at a position.
+    pub(crate) fn at(position: i64) -> Self {
+        let mut bytes = [0; 32];
+        for (byte, of) in bytes.iter_mut().zip(position.to_be_bytes().into_iter().skip(1)) {
+            *byte = of;
+        }
+        Self(bytes)
+    }
 }
 
 impl From<[u8; 32]> for Sha256Hash {
@@ -98,6 +113,14 @@ mod tests {
         fn a_hash_survives_being_written_and_read(bytes: [u8; 32]) {
             let hash = Sha256Hash(bytes);
             prop_assert_eq!(hash.to_string().parse(), Ok(hash));
+        }
+
+        #[test]
+        fn a_position_leads_back_to_where_it_was_taken(bytes: [u8; 32]) {
+            let hash = Sha256Hash(bytes);
+            let first = Sha256Hash::at(hash.position());
+            prop_assert!(first <= hash || hash.position() == 1);
+            prop_assert_eq!(first.position(), hash.position());
         }
 
         #[test]

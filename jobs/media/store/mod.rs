@@ -5,9 +5,11 @@
 //! What a file belongs to, and whether anything does, the store does not know: that is the database's part.
 //!
 //! * [`LocalStore`]: a folder, which any number of processes may share.
+//! * [`S3Store`]: a bucket.
 
 mod hash;
 mod local;
+mod s3;
 mod temp;
 
 use std::fmt;
@@ -23,6 +25,7 @@ use url::Url;
 
 pub use hash::{InvalidHash, Sha256Hash, StoredPath};
 pub use local::LocalStore;
+pub use s3::{AccessKeys, Encryption, S3Failure, S3Settings, S3Store};
 
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -32,6 +35,10 @@ pub enum StoreError {
     OutOfRange { hash: Sha256Hash, range: Range<u64> },
     #[error("cannot {action} {}", path.display())]
     Io { action: &'static str, path: PathBuf, source: io::Error },
+    #[error("cannot {action} s3://{bucket}/{key}")]
+    S3 { action: &'static str, bucket: String, key: String, source: S3Failure },
+    #[error("the temporary file no longer has the content {0}")]
+    Altered(Sha256Hash),
 }
 
 impl StoreError {
@@ -68,6 +75,7 @@ pub struct StoredObject {
 #[derive(Debug, Clone)]
 pub enum MediaStore {
     Local(LocalStore),
+    S3(S3Store),
 }
 
 impl MediaStore {
@@ -76,10 +84,21 @@ impl MediaStore {
         LocalStore::open(root).await.map(Self::Local)
     }
 
+    /// A store in a bucket. Downloads are written to a folder below `folder` until they are whole.
+    pub async fn s3(settings: S3Settings, folder: PathBuf) -> Result<Self, StoreError> {
+        S3Store::open(settings, folder).await.map(Self::S3)
+    }
+
+    /// Whether files are kept outside of this machine.
+    pub fn is_remote(&self) -> bool {
+        matches!(self, Self::S3(_))
+    }
+
     /// Where to write what [`keep`](Self::keep) will be given.
     pub fn temp_dir(&self) -> &Path {
         match self {
             Self::Local(store) => store.temp_dir(),
+            Self::S3(store) => store.temp_dir(),
         }
     }
 
@@ -91,15 +110,16 @@ impl MediaStore {
         hash: &Sha256Hash,
         media_type: &str,
     ) -> Result<StoredPath, StoreError> {
-        let _ = media_type;
         match self {
             Self::Local(store) => store.keep(file, hash).await,
+            Self::S3(store) => store.keep(file, hash, media_type).await,
         }
     }
 
     pub async fn exists(&self, hash: &Sha256Hash) -> Result<bool, StoreError> {
         match self {
             Self::Local(store) => store.exists(hash).await,
+            Self::S3(store) => store.exists(hash).await,
         }
     }
 
@@ -107,18 +127,20 @@ impl MediaStore {
     pub async fn open(&self, hash: &Sha256Hash, range: Option<Range<u64>>) -> Result<Opened, StoreError> {
         match self {
             Self::Local(store) => store.read(hash, range).await,
+            Self::S3(store) => store.read(hash, range).await,
         }
     }
 
-    /// A link by which anybody can fetch the file for a while, when the store hands files out itself.
+    /// A link by which anybody can fetch the file for a while; none from a store that hands out no links.
     pub async fn presigned(
         &self,
-        _hash: &Sha256Hash,
-        _content_type: &str,
-        _content_disposition: &str,
+        hash: &Sha256Hash,
+        content_type: &str,
+        content_disposition: &str,
     ) -> Result<Option<Url>, StoreError> {
         match self {
             Self::Local(_) => Ok(None),
+            Self::S3(store) => store.presigned(hash, content_type, content_disposition).await,
         }
     }
 
@@ -126,6 +148,7 @@ impl MediaStore {
     pub async fn delete(&self, hash: &Sha256Hash) -> Result<(), StoreError> {
         match self {
             Self::Local(store) => store.delete(hash).await,
+            Self::S3(store) => store.delete(hash).await,
         }
     }
 
@@ -137,6 +160,7 @@ impl MediaStore {
     ) -> Result<Vec<StoredObject>, StoreError> {
         match self {
             Self::Local(store) => store.list(after, limit).await,
+            Self::S3(store) => store.list(after, limit).await,
         }
     }
 
@@ -145,6 +169,15 @@ impl MediaStore {
     pub async fn sweep_temp(&self, older_than: Duration, now: DateTime<Utc>) -> Result<usize, StoreError> {
         match self {
             Self::Local(store) => store.sweep_temp(older_than, now).await,
+            Self::S3(store) => store.sweep_temp(older_than, now).await,
+        }
+    }
+
+    /// Ends uploads that were begun before `before` and never came to their end, and tells how many.
+    pub async fn abort_uploads(&self, before: DateTime<Utc>) -> Result<usize, StoreError> {
+        match self {
+            Self::Local(_) => Ok(0),
+            Self::S3(store) => store.abort_uploads(before).await,
         }
     }
 
@@ -152,6 +185,7 @@ impl MediaStore {
     pub async fn check(&self) -> Result<(), StoreError> {
         match self {
             Self::Local(store) => store.check().await,
+            Self::S3(store) => store.check().await,
         }
     }
 }

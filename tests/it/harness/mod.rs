@@ -19,6 +19,7 @@ mod play;
 mod program;
 mod provider;
 pub(crate) mod proxy;
+pub(crate) mod s3;
 
 use std::path::PathBuf;
 use std::sync::Arc;
