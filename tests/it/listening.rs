@@ -266,6 +266,7 @@ async fn the_pages_fit_a_desk_and_a_phone_by_day_and_by_night() {
     for (width, colours) in [(Width::Desk, Colours::Light), (Width::Phone, Colours::Dark)] {
         let browser = Browser::start(width, colours).await;
         browser.go(&format!("{}/login", site.url)).await;
+        assert_eq!(browser.run("return window.innerWidth").await, json!(width as u32));
         let fits = "return document.documentElement.scrollWidth <= window.innerWidth";
         assert_eq!(browser.run(fits).await, json!(true), "{width:?}");
         browser.type_into("#key", &key).await;

@@ -72,7 +72,6 @@ impl Browser {
             // A test plays by script, where a person would press the button.
             "--autoplay-policy=no-user-gesture-required".to_owned(),
             format!("--user-data-dir={}", profile.path().display()),
-            format!("--window-size={},900", width as u32),
         ];
         if matches!(colours, Colours::Dark) {
             flags.push("--force-dark-mode".to_owned());
@@ -84,7 +83,12 @@ impl Browser {
         let id = answer["value"]["sessionId"].as_str().unwrap_or_else(|| {
             panic!("no browser: {answer}\ninstall the Debian packages chromium and chromium-driver")
         });
-        Self { driver, session: format!("{base}/session/{id}"), client, _profile: profile }
+        let browser = Self { driver, session: format!("{base}/session/{id}"), client, _profile: profile };
+        // A window cannot be made narrower than 500 pixels; what a page sees of it can.
+        let size = json!({ "width": width as u32, "height": 900, "deviceScaleFactor": 1, "mobile": false });
+        let command = json!({ "cmd": "Emulation.setDeviceMetricsOverride", "params": size });
+        browser.ask("goog/cdp/execute", &command).await;
+        browser
     }
 
     pub(crate) async fn go(&self, url: &str) {
