@@ -5,6 +5,7 @@
 //! * [`messages`], [`calls`], [`contacts`], [`provider_tasks`]: what the tellings add up to.
 //! * `conversations`: where messages and calls happen, and between whom.
 //! * [`media`]: the files behind the provider's links.
+//! * [`campaigns`]: one text to many people; [`sends`]: the ledger of every text of ours.
 //! * [`provider`]: the provider's API, behind the rate that everybody shares.
 //! * [`search`]: what people wrote and said, found again.
 //! * [`upkeep`]: what keeps the database small and quick.
@@ -16,6 +17,7 @@
 //! To add a job: write its file, add one line to the list below, and a payload to `jobs/fixtures/`.
 
 pub mod calls;
+pub mod campaigns;
 pub mod contacts;
 mod conversations;
 pub mod events;
@@ -25,6 +27,7 @@ pub mod provider;
 pub mod provider_tasks;
 mod queues;
 pub mod search;
+pub mod sends;
 mod services;
 pub mod upkeep;
 
@@ -34,7 +37,7 @@ mod tests;
 use trunkline_platform::db::Stmt;
 use trunkline_platform::job::{Registry, RegistryError};
 
-pub use queues::{EVENTS, MEDIA, UPKEEP};
+pub use queues::{EVENTS, MEDIA, SENDS, UPKEEP};
 pub use services::Services;
 
 macro_rules! jobs {
@@ -65,6 +68,7 @@ jobs! {
     calls::CallTranscript,
     calls::CallVoicemail,
     calls::stats::RefreshCallStats,
+    campaigns::PumpCampaign,
     contacts::ContactDeleted,
     contacts::ContactUpdated,
     media::DownloadMedia,
@@ -74,6 +78,9 @@ jobs! {
     messages::MessageReceived,
     messages::MessageUndelivered,
     provider_tasks::ProviderTaskChanged,
+    sends::SendText,
+    sends::SettleSend,
+    sends::SweepSends,
     upkeep::UpkeepJob<upkeep::CountStored>,
     upkeep::UpkeepJob<upkeep::IndexLeftOut>,
     upkeep::UpkeepJob<upkeep::PurgeMedia>,
@@ -98,7 +105,13 @@ pub fn statements() -> impl Iterator<Item = &'static Stmt> {
         provider::STATEMENTS,
         provider_tasks::STATEMENTS,
     ];
-    let groups = [contacts::STATEMENTS, media::STATEMENTS, search::STATEMENTS, upkeep::STATEMENTS];
-    let groups = groups.into_iter().flatten().copied();
-    own.into_iter().chain(calls::statements()).chain(groups).flatten().copied()
+    let groups = [
+        campaigns::STATEMENTS,
+        contacts::STATEMENTS,
+        media::STATEMENTS,
+        search::STATEMENTS,
+        sends::STATEMENTS,
+        upkeep::STATEMENTS,
+    ];
+    own.into_iter().chain(calls::statements()).chain(groups.into_iter().flatten().copied()).flatten().copied()
 }

@@ -6,5 +6,7 @@ use trunkline_platform::job::Queue;
 pub const EVENTS: Queue = Queue::new("events");
 /// Downloads: long, bound by somebody else's network.
 pub const MEDIA: Queue = Queue::new("media");
+/// Texts of ours: bound by the provider's rate, not by ours.
+pub const SENDS: Queue = Queue::new("sends");
 /// What keeps the database small: nobody waits for it.
 pub const UPKEEP: Queue = Queue::new("upkeep");

@@ -3,6 +3,7 @@
 use chrono_tz::Tz;
 use trunkline_platform::db::Db;
 
+use crate::campaigns::CampaignServices;
 use crate::contacts::ContactServices;
 use crate::media::MediaServices;
 use crate::provider::Provider;
@@ -15,6 +16,7 @@ pub struct Services {
     pub contacts: ContactServices,
     pub media: MediaServices,
     pub provider: Provider,
+    pub campaigns: CampaignServices,
     pub upkeep: Upkeep,
     /// By whose clock the business's days and hours are told.
     pub zone: Tz,

@@ -24,6 +24,7 @@ builtin! {
     "calls-stats.toml",
     "media-orphans.toml",
     "media-purge.toml",
+    "sends-sweep.toml",
     "upkeep-attempts.toml",
     "upkeep-audit.toml",
     "upkeep-counts.toml",

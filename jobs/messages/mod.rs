@@ -10,5 +10,5 @@ mod undelivered;
 pub use delivered::MessageDelivered;
 pub use failed::MessageFailed;
 pub use received::MessageReceived;
-pub(crate) use store::STATEMENTS;
+pub(crate) use store::{STATEMENTS, record};
 pub use undelivered::MessageUndelivered;

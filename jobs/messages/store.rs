@@ -12,6 +12,7 @@ use crate::conversations::{Place, number_rows};
 use crate::events::Told;
 use crate::media::{self, Link, Owner};
 use crate::search;
+use crate::sends;
 
 trunkline_platform::statements! {
     /// A fact is told once and never changes; should two tellings differ, the greater value stays, on
@@ -75,9 +76,17 @@ pub(super) async fn keep(cx: &Context<Services>, told: Told<Message>) -> Result<
     keep_message(&mut tx, message, *at).await?;
     optout::hear(&mut tx, words, message, *at, cx.now()).await?;
     search::keep_message(&mut tx, &message.id).await?;
+    sends::mirror(&mut tx, &message.id).await?;
     let waiting = media::keep_links(&mut tx, &links, *at, cx.now()).await?;
     tx.commit().await?;
     media::fetch_waiting(cx, &waiting)
+}
+
+/// Keeps what the API told of a message of ours, in the caller's transaction.
+pub(crate) async fn record(tx: &mut Session, message: &Message, at: DateTime<Utc>) -> Result<(), DbError> {
+    Place::of_message(message, message.created_at.unwrap_or(at)).keep(tx).await?;
+    keep_message(tx, message, at).await?;
+    search::keep_message(tx, &message.id).await
 }
 
 async fn keep_message(tx: &mut Session, message: &Message, at: DateTime<Utc>) -> Result<(), DbError> {

@@ -18,6 +18,7 @@ use rand::Rng;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use trunkline_jobs::Services;
+use trunkline_jobs::campaigns::{CampaignMetrics, CampaignServices};
 use trunkline_jobs::media::thumbnail::Thumbnails;
 use trunkline_jobs::media::{Fetcher, MediaMetrics, MediaServices};
 use trunkline_jobs::provider::{Provider, ProviderMetrics};
@@ -146,11 +147,16 @@ impl App {
             thumbnails: Thumbnails::default(),
             metrics: MediaMetrics::new(&metrics_registry)?,
         };
+        let campaigns = CampaignServices {
+            holidays: config.campaigns.holidays()?,
+            metrics: CampaignMetrics::new(&metrics_registry)?,
+        };
         let services = Arc::new(Services {
             db: db.clone(),
             contacts,
             media,
             provider,
+            campaigns,
             upkeep,
             zone: config.business.timezone,
         });

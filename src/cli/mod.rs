@@ -3,6 +3,7 @@
 
 mod audit;
 mod calls;
+mod campaigns;
 mod config;
 mod control;
 mod database;
@@ -18,6 +19,7 @@ mod output;
 mod payload;
 mod schedules;
 mod search;
+mod sends;
 mod serve;
 mod shutdown;
 mod simulate;
@@ -65,6 +67,10 @@ enum Command {
     Dead(dead::DeadCommand),
     /// List the jobs, and enqueue any of them
     Jobs(jobs::JobsCommand),
+    /// Make campaigns; start, pause and look at them
+    Campaigns(campaigns::CampaignsCommand),
+    /// Look texts up; find out why somebody did not get one
+    Sends(sends::SendsCommand),
     /// Look at stored webhook events
     Events(events::EventsCommand),
     /// Look at files; fetch, scan and purge them, and put them under legal hold
@@ -132,6 +138,8 @@ impl Cli {
             Command::Limits(command) => command.run(&config).await,
             Command::Dead(command) => return command.run(&config).await,
             Command::Jobs(command) => command.run(&config).await,
+            Command::Campaigns(command) => command.run(&config).await,
+            Command::Sends(command) => command.run(&config).await,
             Command::Events(command) => command.run(&config).await,
             Command::Media(command) => command.run(&config).await,
             Command::Calls(command) => command.run(&config).await,

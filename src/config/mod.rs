@@ -31,9 +31,9 @@ pub use flags::{Assignment, Flags, NoAssignment};
 pub use network::{Network, NetworkError};
 pub use origin::Origin;
 pub use sections::{
-    AdminConfig, AllowedHost, BusinessConfig, ContactsConfig, DatabaseConfig, EncryptionKind, HttpConfig,
-    LogConfig, LogFormat, MediaConfig, OpenphoneConfig, ReceiverConfig, RedisConfig, RetentionConfig,
-    S3Config, ScanMode, SchedulesConfig, StoreKind, WorkersConfig,
+    AdminConfig, AllowedHost, BusinessConfig, CampaignsConfig, ContactsConfig, DatabaseConfig,
+    EncryptionKind, HttpConfig, LogConfig, LogFormat, MediaConfig, OpenphoneConfig, ReceiverConfig,
+    RedisConfig, RetentionConfig, S3Config, ScanMode, SchedulesConfig, StoreKind, WorkersConfig,
 };
 pub use source::Source;
 pub(crate) use units::parse_duration;
@@ -55,6 +55,7 @@ pub struct Config {
     pub admin: AdminConfig,
     pub media: MediaConfig,
     pub contacts: ContactsConfig,
+    pub campaigns: CampaignsConfig,
     pub workers: WorkersConfig,
     pub schedules: SchedulesConfig,
     pub retention: RetentionConfig,

@@ -7,11 +7,14 @@ use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::Context;
 use chrono::TimeDelta;
 use chrono_tz::Tz;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, de::Error};
 use tracing_subscriber::filter::Targets;
+use trunkline_jobs::campaigns::Holidays;
+use trunkline_jobs::campaigns::hours::read_holidays;
 use trunkline_jobs::contacts::ContactServices;
 use trunkline_jobs::contacts::number::Country;
 use trunkline_jobs::contacts::optout::{MoreWords, Words, WordsError};
@@ -360,6 +363,23 @@ impl ContactsConfig {
             help: self.help_words.clone(),
         };
         Ok(ContactServices { country: self.country, words: Words::new(&more)? })
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CampaignsConfig {
+    #[serde(deserialize_with = "read::optional_path")]
+    pub holidays: Option<PathBuf>,
+}
+
+impl CampaignsConfig {
+    /// Reads the file of days off.
+    pub fn holidays(&self) -> anyhow::Result<Holidays> {
+        let Some(file) = &self.holidays else { return Ok(Holidays::new()) };
+        let named = || format!("reading the holidays of {} (campaigns.holidays)", file.display());
+        let text = std::fs::read_to_string(file).with_context(named)?;
+        read_holidays(&text).with_context(named)
     }
 }
 

@@ -11,6 +11,7 @@ use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use tokio::io::AsyncReadExt;
 use trunkline_jobs::Services;
+use trunkline_jobs::campaigns::{CampaignMetrics, CampaignServices, Holidays};
 use trunkline_jobs::contacts::ContactServices;
 use trunkline_jobs::events::{Delivery, accept};
 use trunkline_jobs::media::guard::AddressPolicy;
@@ -95,11 +96,13 @@ impl<'e> Keeper<'e> {
     pub(crate) fn with(env: &'e Env, media: MediaServices, provider: Provider) -> Self {
         let upkeep = upkeep(env, media.store.clone());
         let contacts = ContactServices::builtin().unwrap();
+        let campaigns = campaigns();
         let services = Arc::new(Services {
             db: env.db.clone(),
             contacts,
             media,
             provider,
+            campaigns,
             upkeep,
             zone: chrono_tz::UTC,
         });
@@ -249,6 +252,12 @@ pub(crate) fn fetcher() -> Fetcher {
 
 pub(crate) async fn store(folder: &Path) -> MediaStore {
     MediaStore::local(folder.join("media")).await.unwrap()
+}
+
+/// No day off.
+pub(crate) fn campaigns() -> CampaignServices {
+    let metrics = CampaignMetrics::new(&prometheus::Registry::new()).unwrap();
+    CampaignServices { holidays: Holidays::new(), metrics }
 }
 
 /// The rate of the provider, and no key to ask with.

@@ -11,6 +11,7 @@ mod bell;
 mod call_stats;
 mod calls;
 mod calls_cli;
+mod campaigns;
 mod claims;
 mod commands;
 mod commits;

@@ -34,6 +34,17 @@ impl Clock {
         }
     }
 
+    /// Waits until a time. A manual clock moves for nobody who waits: returns false at once.
+    pub async fn sleep_until(&self, time: DateTime<Utc>) -> bool {
+        match &self.0 {
+            Source::System => {
+                tokio::time::sleep((time - self.now()).to_std().unwrap_or_default()).await;
+                true
+            }
+            Source::Manual(_) => false,
+        }
+    }
+
     /// Moves a manual clock by `by`, which may be negative. The machine's clock cannot be moved: returns false.
     pub fn advance(&self, by: Duration) -> bool {
         match &self.0 {

@@ -12,6 +12,7 @@ use trunkline_openphone::event::Generation;
 use trunkline_openphone::factory::Factory;
 use trunkline_platform::task::TaskState;
 
+use crate::campaigns::SENDING;
 use crate::harness::judge::{all_ended, every_task, wrongs};
 use crate::harness::{Env, Program, both_engines, provider, provider_for, start_time, until};
 
@@ -131,6 +132,7 @@ fn every_crash_point_in_the_source_is_died_at() {
         .chain([POSTGRES_ONLY, ALONE])
         .chain(TICKING)
         .chain(crate::keys::ROTATING)
+        .chain(SENDING)
         .map(str::to_owned)
         .collect();
     assert_eq!(named, known);

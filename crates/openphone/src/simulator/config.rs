@@ -32,6 +32,8 @@ pub struct SimulatorConfig {
     pub rate_per_second: f64,
     pub seed: u64,
     pub faults: Faults,
+    /// Calls of the API in each second; those above it are answered 429.
+    pub calls_per_second: u32,
     /// How people take the texts that are sent to them.
     pub manners: Manners,
     /// 1 keeps the provider's retry times, which reach over a day; 0 retries at once.
@@ -57,6 +59,7 @@ impl SimulatorConfig {
             rate_per_second: 0.0,
             seed: 0,
             faults: Faults::default(),
+            calls_per_second: 10,
             manners: Manners::default(),
             retry_scale: 1.0,
             journal: None,

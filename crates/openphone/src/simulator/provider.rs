@@ -34,6 +34,7 @@ pub(super) struct Provider {
     pub legacy_key: Key,
     pub generations: Vec<Generation>,
     pub faults: Faults,
+    pub(super) calls_per_second: u32,
     pub manners: Manners,
     /// What people do follows from this; the same after a restart.
     pub seed_of_people: u64,
@@ -102,6 +103,7 @@ impl Provider {
             legacy_key: Key::parse(config.legacy_secret.expose_secret())?,
             generations: config.generations.clone(),
             faults: config.faults,
+            calls_per_second: config.calls_per_second,
             manners: config.manners.clone(),
             seed_of_people: config.seed,
             retry_scale: config.retry_scale,

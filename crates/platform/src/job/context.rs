@@ -52,6 +52,15 @@ impl<S> Context<S> {
         self.clock.now()
     }
 
+    /// Waits, in the middle of a job, until a time not far ahead; a longer wait is a task's. False, and at once: the clock
+    /// is moved by hand, as in tests. Waiting ends early, and true, when the job is cancelled.
+    pub async fn wait_until(&self, time: DateTime<Utc>) -> bool {
+        tokio::select! {
+            () = self.wire.cancelled.cancelled() => true,
+            waited = self.clock.sleep_until(time) => waited,
+        }
+    }
+
     /// Randomness for this attempt; the same attempt of the same task gets the same seed.
     pub fn seed(&self) -> u64 {
         self.seed

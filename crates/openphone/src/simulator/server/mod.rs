@@ -38,7 +38,8 @@ struct Call<'r> {
 
 impl Door {
     pub(super) fn new(provider: Arc<Provider>, connections: Connections) -> Self {
-        Self { provider, connections, window: Window::default() }
+        let window = Window::new(provider.calls_per_second);
+        Self { provider, connections, window }
     }
 
     fn file(name: &str, headers: &HeaderMap) -> Response {

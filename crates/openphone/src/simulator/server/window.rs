@@ -1,4 +1,4 @@
-//! The provider's rate limit: ten calls in each second of the calendar, whoever makes them.
+//! The provider's rate limit: so many calls in each second of the calendar, whoever makes them.
 
 use std::{sync::Mutex, time::Duration};
 
@@ -6,18 +6,24 @@ use tokio::time::Instant;
 
 use crate::simulator::lock;
 
-const CALLS: u32 = 10;
 const SECOND: Duration = Duration::from_secs(1);
 
 /// The second that runs, and how many calls it has seen. It is real time that is limited, even
 /// where a test moves its clock by hand.
-#[derive(Default)]
-pub(super) struct Window(Mutex<Option<(Instant, u32)>>);
+pub(super) struct Window {
+    calls: u32,
+    second: Mutex<Option<(Instant, u32)>>,
+}
 
 impl Window {
+    /// Admits so many calls a second.
+    pub(super) fn new(calls: u32) -> Self {
+        Self { calls, second: Mutex::default() }
+    }
+
     /// Whether one more call is within the limit.
     pub(super) fn admits(&self, now: Instant) -> bool {
-        let mut window = lock(&self.0);
+        let mut window = lock(&self.second);
         let (start, seen) = window.get_or_insert((now, 0));
         let age = now.saturating_duration_since(*start);
         if age >= SECOND {
@@ -25,7 +31,7 @@ impl Window {
             *seen = 0;
         }
         *seen += 1;
-        *seen <= CALLS
+        *seen <= self.calls
     }
 }
 
@@ -35,7 +41,7 @@ mod tests {
 
     #[test]
     fn ten_calls_a_second_are_admitted() {
-        let (window, start) = (Window::default(), Instant::now());
+        let (window, start) = (Window::new(10), Instant::now());
         let admitted = |at: Duration| (0..15).filter(|_| window.admits(start + at)).count();
         assert_eq!(admitted(Duration::ZERO), 10);
         assert_eq!(admitted(Duration::from_millis(999)), 0);

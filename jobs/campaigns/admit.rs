@@ -1,0 +1,409 @@
+//! The gate: deciding about the next recipients, and committing to those texts that may go.
+//!
+//! Everything that decides is read in the transaction that commits, under three locks, in this order: the numbers
+//! against opting out ([`optout::closed`]), the campaign's row, the provider's rate. The last one is the same for all campaigns of
+//! a key, so two gates never count the same texts of a sender or of a person at a time.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
+use trunkline_platform::crash_point;
+use trunkline_platform::db::{DbError, Rows, Session, sql_time};
+use trunkline_platform::job::{Context, Failure};
+
+use super::gate::{Facts, Rules, Verdict, decide, room};
+use super::table::{self, CampaignRow};
+use super::{Missing, Plan, State};
+use crate::Services;
+use crate::contacts::{optout, place};
+use crate::conversations::number_rows;
+use crate::provider::Share;
+use crate::sends::{Intent, NewSend, insert_intended};
+
+/// Recipients that are looked at in one go.
+const BATCH: u32 = 100;
+/// Texts of one transaction.
+const MOST_TEXTS: usize = 32;
+const DAY: TimeDelta = TimeDelta::days(1);
+
+trunkline_platform::statements! {
+    FIND_DUE_RECIPIENTS = same {
+        "SELECT r.position, r.number, r.variant, p.first_name, p.last_name, p.company, p.email, p.fields, p.time_zone,
+             p.state AS region
+         FROM campaign_recipients AS r LEFT JOIN people AS p ON p.number = r.number
+         WHERE r.campaign_id = $1 AND r.state = 'waiting' AND r.due_at <= $2
+         ORDER BY r.due_at, r.position LIMIT $3"
+    }
+    NEXT_RECIPIENTS = same {
+        "SELECT r.position, r.number, r.variant, p.first_name, p.last_name, p.company, p.email, p.fields, p.time_zone,
+             p.state AS region
+         FROM campaign_recipients AS r LEFT JOIN people AS p ON p.number = r.number
+         WHERE r.campaign_id = $1 AND r.state = 'waiting' ORDER BY r.due_at, r.position LIMIT $2"
+    }
+    NEXT_DUE_RECIPIENT = same {
+        "SELECT due_at AS at, reason FROM campaign_recipients WHERE campaign_id = $1 AND state = 'waiting'
+         ORDER BY due_at, position LIMIT 1"
+    }
+    FIND_OPEN_SEND = same {
+        "SELECT state_at AS at, state AS reason FROM sends
+         WHERE state IN ('intended', 'unknown') AND campaign_id = $1 LIMIT 1"
+    }
+    /// The living attempt of the pump, or nobody.
+    IS_PUMP = same { "SELECT id AS at_id FROM tasks WHERE id = $1 AND attempt = $2 AND state = 'running'" }
+    TEXTED_LATELY = parts {
+        "SELECT s.number, MAX(s.intended_at) AS at FROM " (rows "$1" as r (number TEXT))
+        " JOIN sends AS s ON s.number = r.number AND s.intended_at > $2
+         WHERE s.kind = 'campaign' AND s.campaign_id <> $3 AND s.state NOT IN ('waiting', 'refused')
+         GROUP BY s.number"
+    }
+    TEXTS_OF_SENDER = same {
+        "SELECT COUNT(*) AS taken, MIN(intended_at) AS oldest
+         FROM (SELECT intended_at FROM sends WHERE sender = $1 AND intended_at > $2
+                 AND state NOT IN ('waiting', 'refused')
+               ORDER BY intended_at DESC LIMIT $3) AS lately"
+    }
+    TEXTS_OF_CAMPAIGN = same {
+        "SELECT COUNT(*) AS taken, MIN(intended_at) AS oldest
+         FROM (SELECT intended_at FROM sends WHERE campaign_id = $1 AND intended_at > $2
+               ORDER BY intended_at DESC LIMIT $3) AS lately"
+    }
+    DECIDE_RECIPIENTS = parts {
+        "UPDATE campaign_recipients SET state = r.state, reason = r.reason,
+             due_at = COALESCE(r.due_at, campaign_recipients.due_at)
+         FROM " (rows "$1" as r (position BIGINT, state TEXT, reason TEXT, due_at TIMESTAMPTZ))
+        " WHERE campaign_recipients.campaign_id = $2 AND campaign_recipients.position = r.position
+           AND campaign_recipients.state = 'waiting'"
+    }
+    COUNT_SEGMENTS = same { "UPDATE campaigns SET segments = segments + $2 WHERE id = $1" }
+}
+
+/// What came of one look.
+#[derive(Debug)]
+pub(super) enum Admitted {
+    /// These are committed to: send them at once. Then look again, not before this time.
+    Texts { intents: Vec<Intent>, next: DateTime<Utc> },
+    /// The campaign is somebody else's now, or is not running.
+    NotOurs,
+    /// Nobody waits any more, and no text is without its outcome.
+    Finished,
+    /// Nothing may be sent until a person has looked.
+    Hold(String),
+}
+
+#[derive(Debug, sqlx::FromRow)]
+pub(super) struct Candidate {
+    pub(super) position: i64,
+    pub(super) number: String,
+    pub(super) variant: String,
+    first_name: Option<String>,
+    last_name: Option<String>,
+    company: Option<String>,
+    email: Option<String>,
+    fields: Option<String>,
+    time_zone: Option<String>,
+    region: Option<String>,
+}
+
+#[derive(sqlx::FromRow)]
+struct NextAt {
+    at: DateTime<Utc>,
+    reason: Option<String>,
+}
+
+#[derive(sqlx::FromRow)]
+struct Found {
+    #[expect(dead_code, reason = "that there is one is all that matters")]
+    at_id: i64,
+}
+
+#[derive(sqlx::FromRow)]
+struct Lately {
+    number: String,
+    at: DateTime<Utc>,
+}
+
+#[derive(sqlx::FromRow)]
+struct Taken {
+    taken: i64,
+    oldest: Option<DateTime<Utc>>,
+}
+
+#[derive(Serialize)]
+struct Line {
+    position: i64,
+    state: &'static str,
+    reason: Option<String>,
+    due_at: Option<String>,
+}
+
+impl Candidate {
+    /// The variables a template can ask for.
+    pub(super) fn fields(&self) -> BTreeMap<String, String> {
+        let more = self.fields.as_deref().and_then(|text| serde_json::from_str(text).ok());
+        let mut fields: BTreeMap<String, String> = more.unwrap_or_default();
+        let own = [
+            ("first_name", &self.first_name),
+            ("last_name", &self.last_name),
+            ("company", &self.company),
+            ("email", &self.email),
+        ];
+        fields.extend(own.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?))));
+        fields
+    }
+
+    pub(super) fn verdict(
+        &self,
+        rules: &Rules<'_>,
+        opted_out: bool,
+        texted_at: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+    ) -> Verdict {
+        let place = place::of_person(&self.number, self.time_zone.as_deref(), self.region.as_deref());
+        let fields = self.fields();
+        let facts =
+            Facts { now, variant: &self.variant, zones: &place.zones, fields: &fields, opted_out, texted_at };
+        decide(rules, &facts)
+    }
+}
+
+/// Those whose turn it is, in their order.
+pub(super) async fn due(
+    session: &mut Session,
+    campaign: i64,
+    now: DateTime<Utc>,
+    limit: u32,
+) -> Result<Vec<Candidate>, DbError> {
+    FIND_DUE_RECIPIENTS.bind(campaign).bind(now).bind(limit).all(session).await
+}
+
+/// Those who wait, whether or not it is their turn.
+pub(super) async fn next_up(
+    session: &mut Session,
+    campaign: i64,
+    limit: u32,
+) -> Result<Vec<Candidate>, DbError> {
+    NEXT_RECIPIENTS.bind(campaign).bind(limit).all(session).await
+}
+
+/// Looks once.
+pub(super) async fn admit(cx: &Context<Services>, id: i64, generation: i32) -> Result<Admitted, Failure> {
+    let (services, now) = (cx.services(), cx.now());
+    let candidates = due(&mut services.db.read().await?, id, now, BATCH).await?;
+    let mut tx = services.db.write().await?;
+    if candidates.is_empty() {
+        return nobody_due(tx, cx, (id, generation), now).await;
+    }
+    let closed = optout::closed(&mut tx, candidates.iter().map(|person| person.number.as_str())).await?;
+    let Some(campaign) = ours(&mut tx, cx, id, generation).await? else { return Ok(Admitted::NotOurs) };
+    let plan = &campaign.plan.0;
+    let Ok(rules) = Rules::new(plan, &services.campaigns.holidays) else {
+        return Ok(Admitted::Hold("plan_unreadable".to_owned()));
+    };
+    services.provider.take(&mut tx, Share::Campaign, 0, now).await?;
+    let lately = texted_lately(&mut tx, plan, id, &candidates, now).await?;
+    let (mut lines, mut ready) = (Vec::new(), Vec::new());
+    for person in candidates {
+        let texted_at = lately.get(&person.number).copied();
+        let opted_out = closed.contains(&person.number);
+        match person.verdict(&rules, opted_out, texted_at, now) {
+            Verdict::Send(rendered) if plan.dry_run => {
+                lines.push(line(
+                    &person,
+                    "refused",
+                    Some(format!("dry_run:{}", rendered.segments.count)),
+                    None,
+                ));
+            }
+            Verdict::Hold { reason, .. } if plan.dry_run => {
+                lines.push(line(&person, "refused", Some(format!("dry_run:{reason}")), None));
+            }
+            Verdict::Send(rendered) => ready.push((person, rendered)),
+            Verdict::Hold { until, reason } => {
+                lines.push(line(&person, "waiting", Some(reason.to_owned()), Some(until)));
+            }
+            Verdict::Refuse { reason } if plan.missing == Missing::Hold && reason.starts_with("missing:") => {
+                return Ok(Admitted::Hold(reason));
+            }
+            Verdict::Refuse { reason } => lines.push(line(&person, "refused", Some(reason), None)),
+        }
+    }
+    let metrics = &services.campaigns.metrics;
+    metrics.verdict("hold", lines.iter().filter(|line| line.state == "waiting").count());
+    metrics.verdict("refuse", lines.iter().filter(|line| line.state == "refused").count());
+
+    let mut limits = Limits::read(&mut tx, &campaign, now).await?;
+    let over_budget = limits.fit_budget(&mut ready);
+    let wanted = ready.len().min(limits.texts()).min(MOST_TEXTS);
+    let grant = services.provider.take(&mut tx, Share::Campaign, u32::try_from(wanted)?, now).await?;
+    ready.truncate(grant.granted as usize);
+    let mut sends = Vec::with_capacity(ready.len());
+    for (person, rendered) in ready {
+        let Some(sender) = limits.sender() else { break };
+        lines.push(line(&person, "taken", None, None));
+        sends.push(NewSend {
+            number: person.number,
+            variant: person.variant,
+            sender,
+            body: rendered.text,
+            segments: rendered.segments.count,
+        });
+    }
+    let intents = insert_intended(&mut tx, id, &sends, cx.task(), now).await?;
+    if !lines.is_empty() {
+        DECIDE_RECIPIENTS.bind(Rows::of(&lines)?).bind(id).execute(&mut tx).await?;
+    }
+    let segments: i64 = sends.iter().map(|send| i64::from(send.segments)).sum();
+    COUNT_SEGMENTS.bind(id).bind(segments).execute(&mut tx).await?;
+    let (waits_for, next) = if over_budget && sends.is_empty() {
+        tx.commit().await?;
+        return Ok(Admitted::Hold("budget".to_owned()));
+    } else if wanted > 0 && grant.granted == 0 {
+        (Some("provider_rate"), grant.next)
+    } else if limits.texts() == 0 {
+        limits.next()
+    } else if (grant.granted as usize) < wanted {
+        (None, grant.next)
+    } else {
+        (None, now)
+    };
+    table::note_wait(&mut tx, id, waits_for, waits_for.map(|_| next)).await?;
+    crash_point!("send.before_intent");
+    tx.commit().await?;
+    metrics.verdict("send", intents.len());
+    Ok(Admitted::Texts { intents, next: next.max(now) })
+}
+
+/// The campaign, locked, if it runs and this attempt is its pump.
+async fn ours(
+    tx: &mut Session,
+    cx: &Context<Services>,
+    id: i64,
+    generation: i32,
+) -> Result<Option<CampaignRow>, DbError> {
+    let task = cx.task();
+    let living: Option<Found> = IS_PUMP.bind(task.id.0).bind(task.token).optional(tx).await?;
+    let row = table::lock(tx, id).await?;
+    Ok(row.filter(|row| living.is_some() && row.state == State::Running && row.generation == generation))
+}
+
+async fn nobody_due(
+    mut tx: Session,
+    cx: &Context<Services>,
+    (id, generation): (i64, i32),
+    now: DateTime<Utc>,
+) -> Result<Admitted, Failure> {
+    let Some(campaign) = ours(&mut tx, cx, id, generation).await? else { return Ok(Admitted::NotOurs) };
+    let next: Option<NextAt> = NEXT_DUE_RECIPIENT.bind(campaign.id).optional(&mut tx).await?;
+    let waits = match next {
+        Some(next) => (next.reason.unwrap_or_else(|| "turn".to_owned()), next.at),
+        None => match FIND_OPEN_SEND.bind(campaign.id).optional::<NextAt>(&mut tx).await? {
+            Some(_) => ("outcomes".to_owned(), now + TimeDelta::seconds(15)),
+            None => return Ok(Admitted::Finished),
+        },
+    };
+    table::note_wait(&mut tx, campaign.id, Some(&waits.0), Some(waits.1)).await?;
+    tx.commit().await?;
+    Ok(Admitted::Texts { intents: Vec::new(), next: waits.1.max(now) })
+}
+
+fn line(
+    person: &Candidate,
+    state: &'static str,
+    reason: Option<String>,
+    due_at: Option<DateTime<Utc>>,
+) -> Line {
+    Line { position: person.position, state, reason, due_at: due_at.map(sql_time) }
+}
+
+async fn texted_lately(
+    tx: &mut Session,
+    plan: &Plan,
+    campaign: i64,
+    people: &[Candidate],
+    now: DateTime<Utc>,
+) -> Result<BTreeMap<String, DateTime<Utc>>, DbError> {
+    if plan.duplicate_days == 0 {
+        return Ok(BTreeMap::new());
+    }
+    let numbers = number_rows(people.iter().map(|person| person.number.as_str()))?;
+    let since = now - plan.duplicates_within();
+    let rows: Vec<Lately> = TEXTED_LATELY.bind(numbers).bind(since).bind(campaign).all(tx).await?;
+    Ok(rows.into_iter().map(|row| (row.number, row.at)).collect())
+}
+
+/// What is left of the limits that hold over many texts.
+struct Limits {
+    /// Each sender's room, and when it has some again.
+    senders: Vec<(String, u32, DateTime<Utc>)>,
+    rate: Option<(u32, DateTime<Utc>)>,
+    /// Segments.
+    budget: Option<i64>,
+}
+
+impl Limits {
+    async fn read(tx: &mut Session, campaign: &CampaignRow, now: DateTime<Utc>) -> Result<Self, DbError> {
+        let plan = &campaign.plan.0;
+        let mut senders = Vec::with_capacity(plan.senders.len());
+        for sender in &plan.senders {
+            let taken: Taken =
+                TEXTS_OF_SENDER.bind(sender).bind(now - DAY).bind(plan.daily_cap).one(tx).await?;
+            let (free, next) = taken.room(plan.daily_cap, DAY, now);
+            senders.push((sender.clone(), free, next));
+        }
+        let rate = match plan.rate().ok().flatten() {
+            Some(rate) => {
+                let period = TimeDelta::from_std(rate.period()).unwrap_or(DAY);
+                let taken: Taken =
+                    TEXTS_OF_CAMPAIGN.bind(campaign.id).bind(now - period).bind(rate.count()).one(tx).await?;
+                Some(taken.room(rate.count(), period, now))
+            }
+            None => None,
+        };
+        let budget = plan.budget_segments.map(|budget| i64::from(budget) - campaign.segments);
+        Ok(Self { senders, rate, budget })
+    }
+
+    /// Texts that may still go.
+    fn texts(&self) -> usize {
+        let by_senders: u32 = self.senders.iter().map(|(_, room, _)| *room).sum();
+        by_senders.min(self.rate.map_or(u32::MAX, |(room, _)| room)) as usize
+    }
+
+    /// Cuts off what the budget does not pay for. True: something was.
+    fn fit_budget<T>(&self, ready: &mut Vec<(T, super::template::Rendered)>) -> bool {
+        let Some(mut left) = self.budget else { return false };
+        let before = ready.len();
+        let fits = ready.iter().take_while(|(_, rendered)| {
+            left -= i64::from(rendered.segments.count);
+            left >= 0
+        });
+        let fits = fits.count();
+        ready.truncate(fits);
+        fits < before
+    }
+
+    /// Takes one text from the sender that has most left.
+    fn sender(&mut self) -> Option<String> {
+        let (name, room, _) = self.senders.iter_mut().max_by_key(|(_, room, _)| *room)?;
+        *room = room.checked_sub(1)?;
+        Some(name.clone())
+    }
+
+    /// What holds everything up, and until when.
+    fn next(&self) -> (Option<&'static str>, DateTime<Utc>) {
+        match self.rate {
+            Some((0, next)) => (Some("campaign_rate"), next),
+            _ => {
+                let next = self.senders.iter().map(|(_, _, next)| *next).min().unwrap_or_default();
+                (Some("daily_cap"), next)
+            }
+        }
+    }
+}
+
+impl Taken {
+    fn room(&self, count: u32, period: TimeDelta, now: DateTime<Utc>) -> (u32, DateTime<Utc>) {
+        room(count, period, u32::try_from(self.taken).unwrap_or(u32::MAX), self.oldest, now)
+    }
+}

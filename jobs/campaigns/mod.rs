@@ -1,0 +1,45 @@
+//! Campaigns: one text to many people, at a pace, within hours and limits, to nobody twice and to nobody who asked to
+//! get none.
+//!
+//! * [`Plan`]: what a campaign is to do. [`State`]: where it is, and which moves there are.
+//! * [`Template`], [`sms`], [`hours`]: the words, what they cost, when they may go.
+//! * [`gate`]: the decision about one text, as a pure function; `admit` puts it to the database.
+//! * [`PumpCampaign`]: the task that carries a campaign out, a few seconds at a time.
+//! * `operate`: what people do.
+
+mod admit;
+mod audience;
+pub mod gate;
+pub mod hours;
+mod metrics;
+mod operate;
+mod plan;
+mod pump;
+mod read;
+pub mod sms;
+mod state;
+mod table;
+mod template;
+
+use trunkline_platform::db::Stmt;
+
+pub use audience::add_recipients;
+pub use hours::{Holidays, Hours};
+pub use metrics::CampaignMetrics;
+pub use operate::{OperateError, change, create, make_move};
+pub use plan::{Audience, DAILY_CAP, Plan, PlanError, Variant};
+pub use pump::PumpCampaign;
+pub use read::{Outcome, Preview, RecipientRow, list, outcomes, preview, recipients_of, show};
+pub use state::{IllegalMove, Move, State};
+pub use table::CampaignRow;
+pub use template::{Missing, Template};
+
+/// What campaigns are handed.
+#[derive(Clone, Debug)]
+pub struct CampaignServices {
+    pub holidays: Holidays,
+    pub metrics: CampaignMetrics,
+}
+
+pub(crate) static STATEMENTS: &[&[&Stmt]] =
+    &[admit::STATEMENTS, audience::STATEMENTS, operate::STATEMENTS, read::STATEMENTS, table::STATEMENTS];

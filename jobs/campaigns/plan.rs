@@ -1,0 +1,206 @@
+//! What a campaign is to do: kept as one document with the campaign.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use trunkline_platform::task::Rate;
+
+use super::hours::Hours;
+use super::template::{Missing, Template, TemplateError};
+
+/// Texts of one of our numbers a day, unless the plan says otherwise.
+pub const DAILY_CAP: u32 = 125;
+/// The gate counts texts one by one.
+const MOST_COUNTED: u32 = 10_000;
+const MOST_SENDERS: usize = 50;
+const MOST_VARIANTS: usize = 5;
+const LONGEST_RATE: Duration = Duration::from_secs(86_400);
+
+/// To whom it goes.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Audience {
+    /// Everybody on record.
+    Everyone,
+    /// Those who have a tag when the campaign begins.
+    Tag(String),
+    /// Those who were named when it was made.
+    List,
+}
+
+/// One of the texts that are tried against each other.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Variant {
+    pub name: String,
+    pub template: String,
+}
+
+/// What a campaign is to do.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Plan {
+    pub audience: Audience,
+    /// Our numbers it is sent from, by the provider's ids.
+    pub senders: Vec<String>,
+    pub variants: Vec<Variant>,
+    pub missing: Missing,
+    pub hours: Hours,
+    /// Nothing goes on days of the holidays file.
+    pub skip_holidays: bool,
+    /// Texts of this campaign in a period; as fast as the provider takes them when absent. `600/h`.
+    pub rate: Option<String>,
+    /// Nobody gets two campaigns' texts within so many days; 0: no matter.
+    pub duplicate_days: u32,
+    /// Texts of each of our numbers in any 24 hours.
+    pub daily_cap: u32,
+    /// Segments it may use up; the campaign is held when the next text would not fit.
+    pub budget_segments: Option<u32>,
+    /// Everything is decided and nothing is sent.
+    pub dry_run: bool,
+}
+
+#[derive(Debug, Error)]
+pub enum PlanError {
+    #[error("name the number it is sent from by its id (PN…); `trunkline campaigns create --from`")]
+    NoSender,
+    #[error("at most {MOST_SENDERS} numbers can send one campaign")]
+    ManySenders,
+    #[error("{0:?} is no id of a number: it begins with PN")]
+    Sender(String),
+    #[error("a campaign has one to {MOST_VARIANTS} texts")]
+    Variants,
+    #[error("two texts have the name {0:?}")]
+    VariantTwice(String),
+    #[error("text {name}: {source}")]
+    Template { name: String, source: TemplateError },
+    #[error(
+        "the rate {0:?} is none: write 5/m or 600/h, over a day at most and {MOST_COUNTED} texts at most"
+    )]
+    Rate(String),
+    #[error("the daily cap must be from 1 to {MOST_COUNTED}")]
+    Cap,
+    #[error("duplicates can be looked for within 365 days at most")]
+    Duplicates,
+}
+
+impl Plan {
+    /// One text to these numbers' list, everything else by default.
+    pub fn new(audience: Audience, sender: impl Into<String>, template: impl Into<String>) -> Self {
+        Self {
+            audience,
+            senders: vec![sender.into()],
+            variants: vec![Variant { name: "A".to_owned(), template: template.into() }],
+            missing: Missing::default(),
+            hours: Hours::default(),
+            skip_holidays: false,
+            rate: None,
+            duplicate_days: 1,
+            daily_cap: DAILY_CAP,
+            budget_segments: None,
+            dry_run: false,
+        }
+    }
+
+    /// That it can be carried out.
+    ///
+    /// # Errors
+    /// With the first thing that is wrong.
+    pub fn check(&self) -> Result<(), PlanError> {
+        if self.senders.is_empty() {
+            return Err(PlanError::NoSender);
+        }
+        if self.senders.len() > MOST_SENDERS {
+            return Err(PlanError::ManySenders);
+        }
+        if let Some(wrong) = self.senders.iter().find(|sender| !sender.starts_with("PN") || sender.len() > 64)
+        {
+            return Err(PlanError::Sender(wrong.clone()));
+        }
+        if self.variants.is_empty() || self.variants.len() > MOST_VARIANTS {
+            return Err(PlanError::Variants);
+        }
+        for (at, variant) in self.variants.iter().enumerate() {
+            if self.variants[..at].iter().any(|other| other.name == variant.name) {
+                return Err(PlanError::VariantTwice(variant.name.clone()));
+            }
+            variant.parsed()?;
+        }
+        self.rate()?;
+        if self.daily_cap == 0 || self.daily_cap > MOST_COUNTED {
+            return Err(PlanError::Cap);
+        }
+        if self.duplicate_days > 365 {
+            return Err(PlanError::Duplicates);
+        }
+        Ok(())
+    }
+
+    /// The campaign's own rate.
+    pub fn rate(&self) -> Result<Option<Rate>, PlanError> {
+        let Some(text) = &self.rate else { return Ok(None) };
+        let wrong = || PlanError::Rate(text.clone());
+        let rate: Rate = text.parse().map_err(|_| wrong())?;
+        if rate.count() > MOST_COUNTED || rate.period() > LONGEST_RATE {
+            return Err(wrong());
+        }
+        Ok(Some(rate))
+    }
+
+    /// How far back a text of another campaign counts.
+    pub fn duplicates_within(&self) -> TimeDelta {
+        TimeDelta::days(i64::from(self.duplicate_days))
+    }
+
+    /// The text of a recipient's variant.
+    pub fn variant(&self, name: &str) -> Option<&Variant> {
+        self.variants.iter().find(|variant| variant.name == name)
+    }
+}
+
+impl Variant {
+    /// Its template, which may be sent to many.
+    pub fn parsed(&self) -> Result<Template, PlanError> {
+        let named = |source| PlanError::Template { name: self.name.clone(), source };
+        let template: Template = self.template.parse().map_err(named)?;
+        template.check().map_err(named)?;
+        Ok(template)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan() -> Plan {
+        Plan::new(Audience::List, "PN1", "Sale! Reply STOP to opt out")
+    }
+
+    #[test]
+    fn a_plan_is_kept_and_read_back() {
+        let plan = Plan { rate: Some("600/h".to_owned()), ..plan() };
+        assert!(plan.check().is_ok());
+        let kept = serde_json::to_string(&plan).unwrap();
+        assert_eq!(serde_json::from_str::<Plan>(&kept).unwrap(), plan);
+    }
+
+    #[test]
+    fn what_cannot_be_carried_out_is_told() {
+        let twice = Variant { name: "A".to_owned(), template: "STOP".to_owned() };
+        let wrong = [
+            (Plan { senders: Vec::new(), ..plan() }, "by its id"),
+            (Plan { senders: vec!["+12125550199".to_owned()], ..plan() }, "begins with PN"),
+            (Plan { variants: Vec::new(), ..plan() }, "one to 5 texts"),
+            (Plan { variants: vec![twice.clone(), twice], ..plan() }, "the name \"A\""),
+            (Plan::new(Audience::Everyone, "PN1", "Sale!"), "how to stop"),
+            (Plan { rate: Some("fast".to_owned()), ..plan() }, "the rate \"fast\""),
+            (Plan { rate: Some("1/2d".to_owned()), ..plan() }, "over a day"),
+            (Plan { daily_cap: 0, ..plan() }, "from 1 to"),
+            (Plan { duplicate_days: 366, ..plan() }, "365 days"),
+        ];
+        for (plan, told) in wrong {
+            let error = plan.check().unwrap_err().to_string();
+            assert!(error.contains(told), "{error}");
+        }
+    }
+}

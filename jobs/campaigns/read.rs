@@ -1,0 +1,156 @@
+//! Looking at campaigns: how far they are, who is where, and what somebody would get.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use trunkline_platform::db::{Db, DbError};
+
+use super::admit;
+use super::gate::{Rules, Verdict};
+use super::hours::Holidays;
+use super::plan::PlanError;
+use super::table::{self, CampaignRow};
+
+trunkline_platform::statements! {
+    LIST_CAMPAIGNS = same {
+        "SELECT id, name, state, reason, plan, generation, frozen_to, frozen_at, recipients, segments, waits_for,
+             next_at, scheduled_for, created_by, created_at, started_at, ended_at
+         FROM campaigns WHERE id < $1 ORDER BY id DESC LIMIT $2"
+    }
+    COUNT_RECIPIENTS = same {
+        "SELECT state, reason, COUNT(*) AS count, MIN(due_at) AS next_at FROM campaign_recipients
+         WHERE campaign_id = $1 AND state <> 'taken' GROUP BY state, reason ORDER BY 3 DESC LIMIT 100"
+    }
+    COUNT_TEXTS = same {
+        "SELECT state, COALESCE(error_code, reason) AS reason, COUNT(*) AS count, MIN(state_at) AS next_at FROM sends
+         WHERE campaign_id = $1 AND state <> 'waiting' GROUP BY state, COALESCE(error_code, reason)
+         ORDER BY 3 DESC LIMIT 100"
+    }
+    RECIPIENTS_BY_NUMBER = same {
+        "SELECT r.campaign_id, c.name AS campaign, r.position, r.number, r.variant, r.state, r.reason, r.due_at,
+             s.id AS send_id, s.state AS send_state, s.reason AS send_reason, s.error_code, s.state_at
+         FROM campaign_recipients AS r JOIN campaigns AS c ON c.id = r.campaign_id
+         LEFT JOIN sends AS s ON s.campaign_id = r.campaign_id AND s.number = r.number
+         WHERE r.number = $1 ORDER BY r.campaign_id DESC LIMIT $2"
+    }
+}
+
+/// How many of a campaign's recipients are where.
+#[derive(Clone, Debug, Serialize, sqlx::FromRow)]
+pub struct Outcome {
+    /// `waiting` and `refused` recipients, and the states of texts.
+    pub state: String,
+    pub reason: Option<String>,
+    pub count: i64,
+    /// When the first of those who wait is looked at again.
+    #[serde(skip)]
+    pub next_at: Option<DateTime<Utc>>,
+}
+
+/// One person in one campaign: the answer to "why did she not get it?".
+#[derive(Clone, Debug, Serialize, sqlx::FromRow)]
+pub struct RecipientRow {
+    pub campaign_id: i64,
+    pub campaign: String,
+    pub position: i64,
+    pub number: String,
+    pub variant: String,
+    pub state: String,
+    pub reason: Option<String>,
+    pub due_at: DateTime<Utc>,
+    pub send_id: Option<i64>,
+    pub send_state: Option<String>,
+    pub send_reason: Option<String>,
+    pub error_code: Option<String>,
+    pub state_at: Option<DateTime<Utc>>,
+}
+
+/// What one of the next recipients would get now.
+#[derive(Clone, Debug, Serialize)]
+pub struct Preview {
+    pub number: String,
+    pub variant: String,
+    /// `send`, `hold` or `refuse`.
+    pub verdict: &'static str,
+    pub reason: Option<String>,
+    pub until: Option<DateTime<Utc>>,
+    pub text: Option<String>,
+    pub segments: Option<u32>,
+    pub encoding: Option<super::sms::Encoding>,
+    /// The character that makes the text UCS-2, and its place.
+    pub forced_by: Option<(char, usize)>,
+}
+
+pub async fn show(db: &Db, id: i64) -> Result<Option<CampaignRow>, DbError> {
+    table::SHOW_CAMPAIGN.bind(id).optional(&mut db.read().await?).await
+}
+
+/// The newest first; `before` is the last of the page before.
+pub async fn list(db: &Db, before: Option<i64>, limit: u32) -> Result<Vec<CampaignRow>, DbError> {
+    let query = LIST_CAMPAIGNS.bind(before.unwrap_or(i64::MAX)).bind(limit.clamp(1, 1_000));
+    query.all(&mut db.read().await?).await
+}
+
+/// Where a campaign's recipients are.
+pub async fn outcomes(db: &Db, id: i64) -> Result<Vec<Outcome>, DbError> {
+    let mut session = db.read().await?;
+    let mut outcomes: Vec<Outcome> = COUNT_RECIPIENTS.bind(id).all(&mut session).await?;
+    let texts: Vec<Outcome> = COUNT_TEXTS.bind(id).all(&mut session).await?;
+    outcomes.extend(texts);
+    Ok(outcomes)
+}
+
+/// The campaigns a person is in, the newest first.
+pub async fn recipients_of(db: &Db, number: &str, limit: u32) -> Result<Vec<RecipientRow>, DbError> {
+    RECIPIENTS_BY_NUMBER.bind(number).bind(limit.clamp(1, 1_000)).all(&mut db.read().await?).await
+}
+
+/// What the next recipients would get if it were their turn now, by the code that decides when it is. Opt-outs and other campaigns'
+/// texts are looked up only then.
+pub async fn preview(
+    db: &Db,
+    campaign: &CampaignRow,
+    holidays: &Holidays,
+    now: DateTime<Utc>,
+    limit: u32,
+) -> Result<Result<Vec<Preview>, PlanError>, DbError> {
+    let rules = match Rules::new(&campaign.plan.0, holidays) {
+        Ok(rules) => rules,
+        Err(error) => return Ok(Err(error)),
+    };
+    let people = admit::next_up(&mut db.read().await?, campaign.id, limit.clamp(1, 1_000)).await?;
+    let previews = people.into_iter().map(|person| {
+        let verdict = person.verdict(&rules, false, None, now);
+        Preview::of(person.number, person.variant, verdict)
+    });
+    Ok(Ok(previews.collect()))
+}
+
+impl Preview {
+    fn of(number: String, variant: String, verdict: Verdict) -> Self {
+        let nothing = Self {
+            number,
+            variant,
+            verdict: "refuse",
+            reason: None,
+            until: None,
+            text: None,
+            segments: None,
+            encoding: None,
+            forced_by: None,
+        };
+        match verdict {
+            Verdict::Send(rendered) => Self {
+                verdict: "send",
+                text: Some(rendered.text),
+                segments: Some(rendered.segments.count),
+                encoding: Some(rendered.segments.encoding),
+                forced_by: rendered.segments.forced_by,
+                ..nothing
+            },
+            Verdict::Hold { until, reason } => {
+                Self { verdict: "hold", reason: Some(reason.to_owned()), until: Some(until), ..nothing }
+            }
+            Verdict::Refuse { reason } => Self { reason: Some(reason), ..nothing },
+        }
+    }
+}

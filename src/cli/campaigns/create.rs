@@ -1,0 +1,167 @@
+//! `trunkline campaigns create`.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use serde_json::json;
+use trunkline_jobs::campaigns::{Audience, DAILY_CAP, Hours, Missing, Plan, add_recipients, create, sms};
+use trunkline_platform::task::Tasks;
+
+use crate::cli::audit::ActorArgs;
+use crate::cli::{database, output};
+use crate::config::Config;
+
+/// Numbers of one statement.
+const BATCH: usize = 1_000;
+/// A list longer than this belongs into the contacts, under a tag.
+const MOST_NUMBERS: usize = 100_000;
+const LONGEST_LINE: usize = 64;
+
+#[derive(Args, Debug)]
+pub(super) struct Create {
+    /// What it is called
+    name: String,
+    /// The text: `Hi {{first_name|there}}, … Reply STOP to opt out`; @FILE for the text of a file
+    #[arg(long, value_name = "TEXT")]
+    text: String,
+    /// Our number it is sent from, by the provider's id (PN…); several share the work
+    #[arg(long, value_name = "ID", required = true)]
+    from: Vec<String>,
+    /// To everybody on record
+    #[arg(long, conflicts_with_all = ["tag", "numbers"])]
+    everyone: bool,
+    /// To those who have this tag when it starts
+    #[arg(long, conflicts_with = "numbers")]
+    tag: Option<String>,
+    /// To the numbers of a file, one in E.164 a line
+    #[arg(long, value_name = "FILE")]
+    numbers: Option<PathBuf>,
+    /// Where a record lacks a variable that has no default: skip the person, leave it blank, or hold the campaign
+    #[arg(long, value_name = "HOW", default_value = "skip", value_parser = missing)]
+    missing: Missing,
+    /// When people may be texted, by their own clocks: 09:00-20:00, or mon-fri 09:00-20:00, sat 10:00-18:00
+    #[arg(long, default_value_t)]
+    hours: Hours,
+    /// Send nothing on days of the holidays file (campaigns.holidays)
+    #[arg(long)]
+    skip_holidays: bool,
+    /// Texts in a period: 5/m, 600/h; as many as the provider takes by default
+    #[arg(long)]
+    rate: Option<String>,
+    /// Nobody gets two campaigns' texts within so many days
+    #[arg(long, value_name = "DAYS", default_value_t = 1)]
+    duplicate_days: u32,
+    /// Texts of each of our numbers in any 24 hours
+    #[arg(long, value_name = "TEXTS", default_value_t = DAILY_CAP)]
+    daily_cap: u32,
+    /// Segments it may use up before it is held
+    #[arg(long, value_name = "SEGMENTS")]
+    budget: Option<u32>,
+    /// Decide everything and send nothing
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    actor: ActorArgs,
+    /// Print a JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+fn missing(word: &str) -> Result<Missing, String> {
+    match word {
+        "skip" => Ok(Missing::Skip),
+        "blank" => Ok(Missing::Blank),
+        "hold" => Ok(Missing::Hold),
+        _ => Err(format!("{word:?} is no way to go on: there are skip, blank and hold")),
+    }
+}
+
+impl Create {
+    pub(super) async fn run(self, config: &Config) -> Result<()> {
+        let tasks = database::open_tasks(config).await?;
+        output::print(&self.text(&tasks).await?)
+    }
+
+    async fn text(self, tasks: &Tasks) -> Result<String> {
+        let plan = self.plan()?;
+        let numbers = self.numbers.as_ref().map(read_numbers).transpose()?.unwrap_or_default();
+        let actor = self.actor.actor()?;
+        let mut tx = tasks.begin().await?;
+        let now = tasks.clock().now();
+        let mut campaign = create(tx.session(), &self.name, &plan, &actor, now).await?;
+        for batch in numbers.chunks(BATCH) {
+            add_recipients(tx.session(), &campaign, batch, now).await?;
+            campaign.recipients += i64::try_from(batch.len())?;
+        }
+        tx.commit().await?;
+        let segments = sms::segments(&plan.variants[0].template);
+        if self.json {
+            return output::json(&json!({ "id": campaign.id, "plan": plan, "numbers": numbers.len() }));
+        }
+        let mut text = format!("campaign {} is a draft", campaign.id);
+        if !numbers.is_empty() {
+            text += &format!(" to {} numbers", numbers.len());
+        }
+        text +=
+            &format!("; see `trunkline campaigns preview {0}`, then `campaigns start {0}`\n", campaign.id);
+        if let Some((character, place)) = segments.forced_by {
+            text += &format!(
+                "  {character:?} at character {place} makes the text UCS-2: 70 characters a segment instead of 160\n"
+            );
+        }
+        Ok(text)
+    }
+
+    fn plan(&self) -> Result<Plan> {
+        let audience = match (&self.tag, &self.numbers, self.everyone) {
+            (Some(tag), None, false) => Audience::Tag(tag.clone()),
+            (None, Some(_), false) => Audience::List,
+            (None, None, true) => Audience::Everyone,
+            _ => bail!("to whom? Say --tag TAG, --numbers FILE or --everyone"),
+        };
+        let template = match self.text.strip_prefix('@') {
+            Some(file) => std::fs::read_to_string(file).with_context(|| format!("cannot read {file}"))?,
+            None => self.text.clone(),
+        };
+        let mut plan = Plan::new(audience, "", template.trim_end());
+        plan.senders = self.from.clone();
+        plan.missing = self.missing;
+        plan.hours = self.hours.clone();
+        plan.skip_holidays = self.skip_holidays;
+        plan.rate = self.rate.clone();
+        plan.duplicate_days = self.duplicate_days;
+        plan.daily_cap = self.daily_cap;
+        plan.budget_segments = self.budget;
+        plan.dry_run = self.dry_run;
+        Ok(plan)
+    }
+}
+
+fn read_numbers(path: &PathBuf) -> Result<Vec<String>> {
+    let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    let mut numbers = Vec::new();
+    for (line, text) in (1..).zip(BufReader::new(file).lines()) {
+        let text = text.with_context(|| format!("cannot read line {line} of {}", path.display()))?;
+        let number = text.trim();
+        if number.is_empty() || number.starts_with('#') {
+            continue;
+        }
+        let digits = number.strip_prefix('+').unwrap_or_default();
+        let is_number =
+            (8..=15).contains(&digits.len()) && digits.bytes().all(|digit| digit.is_ascii_digit());
+        if !is_number || number.len() > LONGEST_LINE {
+            bail!("line {line} of {} is no number in E.164: write +12125550101", path.display());
+        }
+        if numbers.len() == MOST_NUMBERS {
+            bail!("a list has {MOST_NUMBERS} numbers at most: import them as contacts, and name their tag");
+        }
+        numbers.push(number.to_owned());
+    }
+    if numbers.is_empty() {
+        bail!("{} has no numbers", path.display());
+    }
+    Ok(numbers)
+}

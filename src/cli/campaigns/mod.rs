@@ -1,0 +1,57 @@
+//! `trunkline campaigns`: making campaigns, moving them, looking at them.
+
+mod act;
+mod create;
+mod look;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+
+use crate::config::Config;
+
+#[derive(Args, Debug)]
+pub(super) struct CampaignsCommand {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Make a draft
+    Create(create::Create),
+    /// List campaigns, the newest first
+    List(look::List),
+    /// Show one: its plan, where its recipients are, and what it waits for
+    Show(look::Show),
+    /// Show what the next recipients would get if it were their turn now
+    Preview(look::Preview),
+    /// Start a draft now
+    Start(act::Start),
+    /// Have a draft start at a time
+    Schedule(act::Schedule),
+    /// Hold a campaign; what the provider has been asked is not taken back
+    Pause(act::Pause),
+    /// Let a held campaign go on
+    Resume(act::Resume),
+    /// End a campaign; those who wait get nothing
+    Cancel(act::Cancel),
+    /// Change the rate, the hours, the cap or the budget, while it runs too
+    Change(act::ChangePlan),
+}
+
+impl CampaignsCommand {
+    pub(super) async fn run(self, config: &Config) -> Result<()> {
+        match self.action {
+            Action::Create(create) => create.run(config).await,
+            Action::List(list) => list.run(config).await,
+            Action::Show(show) => show.run(config).await,
+            Action::Preview(preview) => preview.run(config).await,
+            Action::Start(start) => start.run(config).await,
+            Action::Schedule(schedule) => schedule.run(config).await,
+            Action::Pause(pause) => pause.run(config).await,
+            Action::Resume(resume) => resume.run(config).await,
+            Action::Cancel(cancel) => cancel.run(config).await,
+            Action::Change(change) => change.run(config).await,
+        }
+    }
+}
