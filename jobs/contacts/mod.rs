@@ -3,12 +3,17 @@
 //!
 //! * [`people`]: one row a number, for campaigns. [`number`] and [`place`] tell what a number is and where it is.
 //! * [`optout`]: who must not be texted, and why.
+//! * [`segments`]: filters over people. [`import`], [`export`] and [`seed`] bring people in, out, and into being.
 
 mod deleted;
+pub mod export;
+pub mod import;
 pub mod number;
 pub mod optout;
 pub mod people;
 pub mod place;
+pub mod seed;
+pub mod segments;
 mod store;
 mod updated;
 
@@ -26,6 +31,8 @@ pub(crate) static STATEMENTS: &[&[&Stmt]] = &[
     people::STATEMENTS[2],
     optout::ALL_STATEMENTS[0],
     optout::ALL_STATEMENTS[1],
+    segments::STATEMENTS,
+    import::STATEMENTS,
     store::STATEMENTS,
 ];
 

@@ -68,6 +68,11 @@ pub(super) fn country_of(number: &str) -> Option<&'static str> {
     area_of(number).map(|area| area.country)
 }
 
+/// Every area code, for making up numbers.
+pub(super) fn area_codes() -> impl Iterator<Item = usize> {
+    areas().iter().enumerate().filter_map(|(code, area)| area.as_ref().map(|_| code))
+}
+
 /// All zones of the fifty states. The territories far out in the Pacific have one area code each, so whoever is
 /// there is known to be.
 fn everywhere() -> Vec<Tz> {

@@ -5,6 +5,7 @@ mod audit;
 mod calls;
 mod campaigns;
 mod config;
+mod contacts;
 mod control;
 mod database;
 mod dead;
@@ -15,10 +16,13 @@ mod keys;
 mod limits;
 mod media;
 mod migrate;
+mod optouts;
 mod output;
 mod payload;
 mod schedules;
 mod search;
+mod seed;
+mod segments;
 mod sends;
 mod serve;
 mod shutdown;
@@ -79,6 +83,14 @@ enum Command {
     Calls(calls::CallsCommand),
     /// Search what was written and said
     Search(search::SearchCommand),
+    /// Look at the people of campaigns; bring them in and out
+    Contacts(contacts::ContactsCommand),
+    /// Save filters over people, and count whom they take
+    Segments(segments::SegmentsCommand),
+    /// Look at who must not be texted; close and open numbers
+    Optouts(optouts::OptoutsCommand),
+    /// Make up people to try things with
+    Seed(seed::SeedCommand),
     /// Count events, tasks, queues and files
     Stats(stats::StatsCommand),
     /// List the worker processes
@@ -144,6 +156,10 @@ impl Cli {
             Command::Media(command) => command.run(&config).await,
             Command::Calls(command) => command.run(&config).await,
             Command::Search(command) => command.run(&config).await,
+            Command::Contacts(command) => command.run(&config).await,
+            Command::Segments(command) => command.run(&config).await,
+            Command::Optouts(command) => command.run(&config).await,
+            Command::Seed(command) => command.run(&config).await,
             Command::Stats(command) => command.run(&config).await,
             Command::Workers(command) => command.run(&config).await,
             Command::Schedules(command) => command.run(&config).await,

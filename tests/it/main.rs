@@ -15,6 +15,7 @@ mod campaigns;
 mod claims;
 mod commands;
 mod commits;
+mod contacts;
 mod control;
 mod conversations;
 mod db_limits;

@@ -14,8 +14,11 @@ const BY_INDEX: &[(&str, &[&str])] = &[
     ("DELETE_KEYS", &["unique_periods_until"]),
     ("DIALLED", &["calls_line", "calls_created"]),
     ("LINE_OF", &["call_participants_number"]),
+    ("LIST_CONSENTS", &["consents_number"]),
+    ("LIST_REVIEWS", &["consents_review"]),
     ("LIST_UNKNOWN", &["events_unknown"]),
     ("MIDDLE_TALKS", &["calls_created"]),
+    ("PAGE_OF_LABEL", &["person_labels_label"]),
     ("SIZE_AUDIT", &["audit_at"]),
     ("SIZE_KEYS", &["unique_periods_until"]),
     ("SIZE_TICKS", &["schedule_ticks_tick_at"]),
@@ -79,6 +82,13 @@ const FILL: &[(u32, &str)] = &[
     (5_000, "INSERT INTO contacts (id, deleted, told_at, fingerprint, emails, custom_fields)
              SELECT 'CT' || i, {false}, {at}, 'f', '[]', '[]' FROM n"),
     (5_000, "INSERT INTO contact_numbers (contact_id, number) SELECT 'CT' || i, '+1' || i FROM n"),
+    (20_000, "INSERT INTO people (number, fields, source, created_at, updated_at)
+              SELECT '+1' || i, '{}', 'test', {at}, {at} FROM n"),
+    (20_000, "INSERT INTO person_labels (number, kind, label) SELECT '+1' || i, 'tag', 'tag' || (i % 50) FROM n"),
+    (20_000, "INSERT INTO opt_outs (number, closed, at, entry, channel, confirmation)
+              SELECT '+1' || i, {true}, {at}, 'message:AM' || i, 'text', CASE WHEN i % 500 = 0 THEN 'due' ELSE 'none' END FROM n"),
+    (20_000, "INSERT INTO consents (entry, number, act, at, channel, review, recorded_at)
+              SELECT 'message:AM' || i, '+1' || i, 'opt_out', {at}, 'text', CASE WHEN i % 500 = 0 THEN 'open' END, {at} FROM n"),
     (20_000, "INSERT INTO tasks (kind, version, queue, priority, payload, state, max_attempts, run_at, cause, created_at,
                   started_at, finished_at, died_at, correlation_id, unique_key)
               SELECT 'media.download', 1, 'media', 2, '{}', CASE WHEN i % 200 = 0 THEN 'dead' ELSE 'done' END, 12, {at}, 'test',

@@ -7,14 +7,13 @@ use trunkline_platform::db::{DbError, Session};
 
 use super::{Act, Channel, Meaning, Said, Words, close, lock_alone, note, open};
 use crate::contacts::number::country_of;
-use crate::conversations::number_rows;
 
 /// Takes the lock of whom a text may close, if it may close anybody. Belongs at the head of the transaction that
 /// keeps the text.
 pub(crate) async fn lock_for(tx: &mut Session, words: &Words, message: &Message) -> Result<(), DbError> {
     match meaning_of(words, message) {
         Some((number, Meaning::Stop { .. } | Meaning::AsksToStop | Meaning::Start)) => {
-            lock_alone(tx, number_rows([number])?).await
+            lock_alone(tx, [number]).await
         }
         Some((_, Meaning::Help)) | None => Ok(()),
     }

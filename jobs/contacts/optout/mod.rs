@@ -38,7 +38,7 @@ use std::str::FromStr;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use thiserror::Error;
-use trunkline_platform::db::{Db, DbError, Rows, Session, Stmt, sql_text};
+use trunkline_platform::db::{Db, DbError, Session, Stmt, sql_text};
 
 use crate::conversations::number_rows;
 
@@ -264,7 +264,7 @@ pub async fn is_closed(tx: &mut Session, number: &str) -> Result<bool, DbError> 
 
 /// Closes a number: from the commit on nothing is sent to it. True: the ledger did not have it yet.
 pub async fn close(tx: &mut Session, said: &Said<'_>, now: DateTime<Utc>) -> Result<bool, DbError> {
-    lock_alone(tx, number_rows([said.number])?).await?;
+    lock_alone(tx, [said.number]).await?;
     let new = keep_consent(tx, Act::OptOut, said, now).await?;
     keep_opt_out(tx, true, said).await?;
     Ok(new)
@@ -272,7 +272,7 @@ pub async fn close(tx: &mut Session, said: &Said<'_>, now: DateTime<Utc>) -> Res
 
 /// Opens a number that was closed. True: the ledger did not have it yet.
 pub async fn open(tx: &mut Session, said: &Said<'_>, now: DateTime<Utc>) -> Result<bool, DbError> {
-    lock_alone(tx, number_rows([said.number])?).await?;
+    lock_alone(tx, [said.number]).await?;
     let new = keep_consent(tx, Act::OptIn, said, now).await?;
     keep_opt_out(tx, false, said).await?;
     Ok(new)
@@ -286,7 +286,7 @@ pub async fn note(tx: &mut Session, act: Act, said: &Said<'_>, now: DateTime<Utc
 /// Takes the right to send the one confirmation to a closed number, in the transaction that commits this text as
 /// intended. False: it is not owed, or no longer, or somebody took it.
 pub async fn take_confirmation(tx: &mut Session, number: &str, now: DateTime<Utc>) -> Result<bool, DbError> {
-    lock_alone(tx, number_rows([number])?).await?;
+    lock_alone(tx, [number]).await?;
     Ok(TAKE_CONFIRMATION.bind(number).bind(now - CONFIRM_WITHIN).execute(tx).await? > 0)
 }
 
@@ -314,8 +314,12 @@ pub async fn consents(db: &Db, number: &str, limit: u32) -> Result<Vec<ConsentRo
     LIST_CONSENTS.bind(number).bind(limit.clamp(1, 1_000)).all(&mut db.read().await?).await
 }
 
-async fn lock_alone(tx: &mut Session, numbers: Rows) -> Result<(), DbError> {
-    LOCK_ALONE.bind(numbers).execute(tx).await.map(drop)
+/// Takes the locks of numbers that will be closed or opened, in one call and first of all.
+pub(super) async fn lock_alone<'n>(
+    tx: &mut Session,
+    numbers: impl IntoIterator<Item = &'n str>,
+) -> Result<(), DbError> {
+    LOCK_ALONE.bind(number_rows(numbers)?).execute(tx).await.map(drop)
 }
 
 async fn keep_consent(

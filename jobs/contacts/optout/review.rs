@@ -12,7 +12,6 @@ use trunkline_platform::clock::Clock;
 use trunkline_platform::db::{Db, DbError, Session};
 
 use super::{Channel, Said, close, lock_alone, open};
-use crate::conversations::number_rows;
 
 trunkline_platform::statements! {
     LATEST = same { "SELECT closed, at FROM opt_outs WHERE number = $1" }
@@ -81,7 +80,7 @@ pub async fn opt_out(
     actor: &Actor,
 ) -> Result<BTreeMap<String, bool>, DbError> {
     let mut tx = db.write().await?;
-    lock_alone(&mut tx, number_rows(numbers.iter().copied())?).await?;
+    lock_alone(&mut tx, numbers.iter().copied()).await?;
     let mut changed = BTreeMap::new();
     for number in numbers {
         let was_closed = decide_for(&mut tx, clock.now(), number, true, channel, wording, actor).await?;
@@ -108,7 +107,7 @@ pub async fn opt_in(
         return Err(ReviewError::NoReason);
     }
     let mut tx = db.write().await?;
-    lock_alone(&mut tx, number_rows([number]).map_err(DbError::from)?).await?;
+    lock_alone(&mut tx, [number]).await?;
     let was_closed = decide_for(&mut tx, clock.now(), number, false, channel, wording, actor).await?;
     tx.commit().await?;
     Ok(was_closed)
@@ -136,7 +135,7 @@ pub async fn decide(
     let found: Option<Found> = FIND_REVIEW.bind(id).optional(&mut db.read().await?).await?;
     let Some(Found { number, review: Some(_) }) = found else { return Err(ReviewError::Unknown(id)) };
     let mut tx = db.write().await?;
-    lock_alone(&mut tx, number_rows([number.as_str()]).map_err(DbError::from)?).await?;
+    lock_alone(&mut tx, [number.as_str()]).await?;
     let (word, action) = match verdict {
         Verdict::Confirm => ("confirmed", "optout.confirm"),
         Verdict::Reopen => ("reopened", "optout.reopen"),

@@ -13,6 +13,7 @@ use trunkline_openphone::factory::Factory;
 use trunkline_platform::task::TaskState;
 
 use crate::campaigns::SENDING;
+use crate::contacts::IMPORTING;
 use crate::harness::judge::{all_ended, every_task, wrongs};
 use crate::harness::{Env, Program, both_engines, provider, provider_for, start_time, until};
 
@@ -133,6 +134,7 @@ fn every_crash_point_in_the_source_is_died_at() {
         .chain(TICKING)
         .chain(crate::keys::ROTATING)
         .chain(SENDING)
+        .chain(IMPORTING)
         .map(str::to_owned)
         .collect();
     assert_eq!(named, known);

@@ -1,0 +1,71 @@
+//! Segments: filters over people, by a name. Whom one takes is decided in the program, page by page in the order of
+//! the numbers, by the same code on both engines and with no value in any statement (decision 0023). A reader that
+//! keeps the last number of a page goes on from there, after a crash as well.
+
+mod parse;
+mod store;
+mod tree;
+
+use chrono::{DateTime, Utc};
+use trunkline_platform::db::{Db, DbError};
+
+pub use parse::{FilterError, Problem};
+pub(super) use store::STATEMENTS;
+pub use store::{SegmentError, SegmentRow, create, delete, list, show};
+pub use tree::Filter;
+
+use super::people::{self, PAGE, Page, Person};
+
+/// Some of those whom a filter takes.
+#[derive(Clone, Debug)]
+pub struct Members {
+    pub people: Vec<Person>,
+    /// How many were looked at.
+    pub seen: usize,
+    /// Where to go on; none at the end.
+    pub next: Option<String>,
+}
+
+/// Looks at one page of people after a number and keeps those whom the filter takes, perhaps none.
+pub async fn members(
+    db: &Db,
+    filter: &Filter,
+    after: Option<&str>,
+    now: DateTime<Utc>,
+) -> Result<Members, DbError> {
+    let page = Page { after, label: filter.label(), limit: None };
+    let mut people = people::page(&mut db.read().await?, &page).await?;
+    let seen = people.len();
+    let next = people.last().filter(|_| seen == PAGE as usize).map(|last| last.number.clone());
+    people.retain(|person| filter.takes(person, now));
+    Ok(Members { people, seen, next })
+}
+
+/// How many a filter takes, and how many of those a campaign could text now.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, serde::Serialize)]
+pub struct Count {
+    pub people: u64,
+    pub opted_out: u64,
+    pub kept_out: u64,
+    /// Nobody knows which time it is where they are.
+    pub nowhere: u64,
+}
+
+/// Counts whom a filter takes.
+pub async fn count(db: &Db, filter: &Filter, now: DateTime<Utc>) -> Result<Count, DbError> {
+    let mut count = Count::default();
+    let mut after = None;
+    loop {
+        let members = members(db, filter, after.as_deref(), now).await?;
+        for person in &members.people {
+            count.people += 1;
+            count.opted_out += u64::from(person.opted_out);
+            count.kept_out += u64::from(person.kept_out().is_some());
+            count.nowhere += u64::from(!person.place().known);
+        }
+        after = match members.next {
+            Some(next) => Some(next),
+            None => return Ok(count),
+        };
+    }
+}
