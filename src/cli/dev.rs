@@ -8,12 +8,14 @@ use anyhow::{Context, Result};
 use chrono::TimeDelta;
 use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
+use trunkline_jobs::calls::CallTextsWanted;
 use trunkline_jobs::{events, media};
 use trunkline_openphone::event::Generation;
 use trunkline_openphone::simulator::{Simulator, SimulatorConfig, SimulatorHandle, Tally};
 use trunkline_platform::audit::Actor;
 use trunkline_platform::clock::Clock;
 use trunkline_platform::db::Db;
+use trunkline_platform::job::Job;
 use trunkline_platform::task::{TaskState, Tasks};
 
 use super::simulate::wall_clock;
@@ -51,6 +53,8 @@ struct Progress {
     stored: i64,
     done: i64,
     waiting: i64,
+    /// Of those, the ones that are only to look, minutes from now, whether something is missing.
+    put_off: i64,
     dead: i64,
     files: i64,
     bytes: i64,
@@ -165,7 +169,8 @@ impl Watch<'_> {
         let mut rounds = tokio::time::interval(SETTLED_EVERY);
         loop {
             rounds.tick().await;
-            if self.progress().await?.waiting == 0 {
+            let progress = self.progress().await?;
+            if progress.waiting == progress.put_off {
                 return Ok(());
             }
         }
@@ -184,6 +189,11 @@ impl Watch<'_> {
             stored,
             done: of(&[TaskState::Done]),
             waiting: of(&[TaskState::Pending, TaskState::Running]),
+            put_off: counts
+                .iter()
+                .filter(|row| row.state == TaskState::Pending && row.kind == CallTextsWanted::NAME)
+                .map(|row| row.count)
+                .sum(),
             dead: of(&[TaskState::Dead]),
             files: files.stored,
             bytes: files.bytes,
