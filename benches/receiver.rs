@@ -1,21 +1,28 @@
-//! Durable webhooks per second beside a bare poem handler that only reads the body, in one run. The load comes from
-//! a process of its own, as the provider's does, and is signed anew for both.
+//! Durable webhooks per second beside two handlers that set the scale, in one run: one that only reads the body, and
+//! one that shares a bare write to the disk among all who wait, which nothing durable can beat on this disk. The load
+//! comes from a process of its own, as the provider's does, and is signed anew for all. `TMPDIR` decides on the disk.
 //!
 //! `cargo bench --bench receiver -- [SECONDS] [PLACE]`
 
 mod bench;
 
+use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use bench::{Place, machine, millis, percentile};
+use bytes::Bytes;
+use poem::error::InternalServerError;
+use poem::http::StatusCode;
 use poem::listener::TcpAcceptor;
+use poem::web::Data;
 use poem::{Endpoint, EndpointExt, Route, Server, handler};
 use prometheus::Registry;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
 use trunkline::correlation::CorrelationIds;
 use trunkline::receiver::{self, ReceiverMetrics, ReceiverSettings};
 use trunkline_jobs::events;
@@ -37,9 +44,12 @@ async fn main() -> Result<()> {
     }
     let place = words.iter().find(|word| Place::ALL.contains(&word.as_str()));
     println!("{}; {CONNECTIONS} connections, {seconds} s each", machine());
-    println!("| endpoint | requests/s | p50 | p99 | beside the bare handler |");
-    println!("| --- | ---: | ---: | ---: | ---: |");
-    let bare = under_load(Route::new().at("/", read_body), time).await?.report("bare handler", None);
+    println!("| endpoint | requests/s | p50 | p99 | to a commit | beside the bare handler |");
+    println!("| --- | ---: | ---: | ---: | ---: | ---: |");
+    let bare = under_load(Route::new().at("/", read_body), time).await?.report("bare handler", None, None);
+    let disk = Disk::start()?;
+    let figures = under_load(Route::new().at("/", write_body).data(disk.clone()), time).await?;
+    figures.report("bare shared write", disk.size(), Some(bare));
     for name in Place::ALL.into_iter().filter(|name| place.is_none_or(|only| only == name)) {
         let place = Place::open(name).await?;
         let settings = ReceiverSettings {
@@ -48,7 +58,8 @@ async fn main() -> Result<()> {
             rate_burst: u32::MAX,
             ..ReceiverSettings::default()
         };
-        let metrics = ReceiverMetrics::new(&Registry::new())?;
+        let registry = Registry::new();
+        let metrics = ReceiverMetrics::new(&registry)?;
         let ids = CorrelationIds::of_webhooks(1);
         let (endpoint, committer) =
             receiver::start(settings, place.tasks.clone(), Clock::system(), ids, metrics);
@@ -56,15 +67,15 @@ async fn main() -> Result<()> {
         committer.finish(Duration::from_secs(10)).await;
         let stored: i64 = events::count(place.tasks.db()).await?.iter().map(|row| row.count).sum();
         ensure!(stored as u64 >= figures.answered, "{stored} stored, {} answered 2xx", figures.answered);
-        figures.report(name, Some(bare));
+        figures.report(name, commit_size(&registry), Some(bare));
     }
     Ok(())
 }
 
 #[handler]
-async fn read_body(body: poem::Body) -> poem::Result<poem::http::StatusCode> {
+async fn read_body(body: poem::Body) -> poem::Result<StatusCode> {
     body.into_bytes().await?;
-    Ok(poem::http::StatusCode::NO_CONTENT)
+    Ok(StatusCode::NO_CONTENT)
 }
 
 struct Figures {
@@ -75,11 +86,65 @@ struct Figures {
 }
 
 impl Figures {
-    fn report(&self, name: &str, bare: Option<f64>) -> f64 {
+    fn report(&self, name: &str, commit: Option<f64>, bare: Option<f64>) -> f64 {
+        let commit = commit.map(|size| format!("{size:.0}")).unwrap_or_default();
         let beside = bare.map(|bare| format!("{:.2}", self.rate / bare)).unwrap_or_default();
-        println!("| {name} | {:.0} | {} | {} | {beside} |", self.rate, millis(self.p50), millis(self.p99));
+        let (p50, p99) = (millis(self.p50), millis(self.p99));
+        println!("| {name} | {:.0} | {p50} | {p99} | {commit} | {beside} |", self.rate);
         self.rate
     }
+}
+
+/// How many deliveries shared a commit, on average.
+fn commit_size(registry: &Registry) -> Option<f64> {
+    let families = registry.gather();
+    let family = families.iter().find(|family| family.name() == "trunkline_webhook_commit_deliveries")?;
+    let histogram = family.get_metric().first()?.get_histogram();
+    Some(histogram.get_sample_sum() / histogram.get_sample_count() as f64)
+}
+
+/// A file to which one thread appends what came, with one wait for the disk for all who came meanwhile.
+#[derive(Clone)]
+struct Disk {
+    writer: std::sync::mpsc::Sender<(Bytes, oneshot::Sender<()>)>,
+    writes: Arc<AtomicU64>,
+    bodies: Arc<AtomicU64>,
+}
+
+impl Disk {
+    fn start() -> Result<Self> {
+        let (writer, inbox) = std::sync::mpsc::channel::<(Bytes, oneshot::Sender<()>)>();
+        let disk = Self { writer, writes: Arc::default(), bodies: Arc::default() };
+        let (writes, bodies) = (Arc::clone(&disk.writes), Arc::clone(&disk.bodies));
+        let mut file = tempfile::tempfile()?;
+        std::thread::spawn(move || -> std::io::Result<()> {
+            while let Ok(first) = inbox.recv() {
+                let (all, callers): (Vec<_>, Vec<_>) = std::iter::once(first).chain(inbox.try_iter()).unzip();
+                file.write_all(&all.concat())?;
+                file.sync_data()?;
+                writes.fetch_add(1, Ordering::Relaxed);
+                bodies.fetch_add(all.len() as u64, Ordering::Relaxed);
+                for caller in callers {
+                    let _ = caller.send(());
+                }
+            }
+            Ok(())
+        });
+        Ok(disk)
+    }
+
+    fn size(&self) -> Option<f64> {
+        Some(self.bodies.load(Ordering::Relaxed) as f64 / self.writes.load(Ordering::Relaxed) as f64)
+    }
+}
+
+#[handler]
+async fn write_body(body: poem::Body, disk: Data<&Disk>) -> poem::Result<StatusCode> {
+    let (caller, written) = oneshot::channel();
+    let body = body.into_bytes().await?;
+    disk.writer.send((body, caller)).map_err(InternalServerError)?;
+    written.await.map_err(InternalServerError)?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Serves the endpoint and has the other process load it.
