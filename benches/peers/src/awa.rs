@@ -1,4 +1,4 @@
-//! `awa` on its queue storage, enqueued by `COPY`.
+//! `awa` on its queue storage, enqueued by `COPY`, with the worker of its own benchmark.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,9 +9,11 @@ use serde::{Deserialize, Serialize};
 use sqlx08::PgPool;
 use sqlx08::postgres::PgPoolOptions;
 
-use crate::measure::{CONCURRENCY, Peer, padding, ran};
+use crate::measure::{Peer, padding, ran};
 
 const QUEUE: &str = "bench";
+/// With so many it completes in four batches at a time instead of one.
+const WORKERS: u32 = 1_024;
 
 #[derive(Serialize, Deserialize, JobArgs)]
 struct Noop {
@@ -53,9 +55,9 @@ impl Peer for Awa {
 
     async fn work(&self) -> Result<()> {
         let queue = QueueConfig {
-            max_workers: CONCURRENCY as u32,
-            claim_batch_size: 500,
-            poll_interval: Duration::from_millis(200),
+            max_workers: WORKERS,
+            poll_interval: Duration::from_millis(50),
+            deadline_duration: Duration::ZERO,
             ..QueueConfig::default()
         };
         let client = Client::builder(self.pool.clone())
