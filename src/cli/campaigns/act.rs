@@ -77,7 +77,10 @@ pub(super) struct ChangePlan {
 impl Start {
     pub(super) async fn run(self, config: &Config) -> Result<()> {
         if config.openphone.api_key.is_none() {
-            bail!("without an API key nothing can be sent: set openphone.api_key first");
+            bail!(
+                "without an API key nothing can be sent: set openphone.api_key first, here and for the workers \
+                 (`trunkline dev` sends with TRUNKLINE_OPENPHONE_API_KEY=simulated-api-key)"
+            );
         }
         self.one.make(config, Move::Start, None).await
     }
