@@ -16,6 +16,7 @@ use super::gate::{Facts, Rules, Verdict, decide, room};
 use super::table::{self, CampaignRow};
 use super::{Missing, Plan, State};
 use crate::Services;
+use crate::contacts::people::left_out;
 use crate::contacts::{optout, place};
 use crate::conversations::number_rows;
 use crate::provider::Share;
@@ -137,6 +138,14 @@ struct Line {
     due_at: Option<String>,
 }
 
+/// What other tables say about a candidate.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Known<'k> {
+    pub(super) opted_out: bool,
+    pub(super) kept_out: Option<&'k str>,
+    pub(super) texted_at: Option<DateTime<Utc>>,
+}
+
 impl Candidate {
     /// The variables a template can ask for.
     pub(super) fn fields(&self) -> BTreeMap<String, String> {
@@ -152,17 +161,12 @@ impl Candidate {
         fields
     }
 
-    pub(super) fn verdict(
-        &self,
-        rules: &Rules<'_>,
-        opted_out: bool,
-        texted_at: Option<DateTime<Utc>>,
-        now: DateTime<Utc>,
-    ) -> Verdict {
+    pub(super) fn verdict(&self, rules: &Rules<'_>, known: Known<'_>, now: DateTime<Utc>) -> Verdict {
         let place = place::of_person(&self.number, self.time_zone.as_deref(), self.region.as_deref());
         let fields = self.fields();
-        let facts =
-            Facts { now, variant: &self.variant, zones: &place.zones, fields: &fields, opted_out, texted_at };
+        let Known { opted_out, kept_out, texted_at } = known;
+        let (variant, zones) = (&self.variant, &place.zones);
+        let facts = Facts { now, variant, zones, fields: &fields, opted_out, kept_out, texted_at };
         decide(rules, &facts)
     }
 }
@@ -202,11 +206,15 @@ pub(super) async fn admit(cx: &Context<Services>, id: i64, generation: i32) -> R
     };
     services.provider.take(&mut tx, Share::Campaign, 0, now).await?;
     let lately = texted_lately(&mut tx, plan, id, &candidates, now).await?;
+    let flagged = left_out(&mut tx, candidates.iter().map(|person| person.number.as_str())).await?;
     let (mut lines, mut ready) = (Vec::new(), Vec::new());
     for person in candidates {
-        let texted_at = lately.get(&person.number).copied();
-        let opted_out = closed.contains(&person.number);
-        match person.verdict(&rules, opted_out, texted_at, now) {
+        let known = Known {
+            opted_out: closed.contains(&person.number),
+            kept_out: flagged.get(&person.number).map(String::as_str),
+            texted_at: lately.get(&person.number).copied(),
+        };
+        match person.verdict(&rules, known, now) {
             Verdict::Send(rendered) if plan.dry_run => {
                 lines.push(line(
                     &person,

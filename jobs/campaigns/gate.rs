@@ -41,6 +41,8 @@ pub struct Facts<'f> {
     pub fields: &'f BTreeMap<String, String>,
     /// They asked to get no texts.
     pub opted_out: bool,
+    /// The flag by which campaigns leave them out.
+    pub kept_out: Option<&'f str>,
     /// When another campaign texted them last.
     pub texted_at: Option<DateTime<Utc>>,
 }
@@ -65,6 +67,9 @@ pub fn decide(rules: &Rules<'_>, facts: &Facts<'_>) -> Verdict {
     let refuse = |reason: &str| Verdict::Refuse { reason: reason.to_owned() };
     if facts.opted_out {
         return refuse("opted_out");
+    }
+    if let Some(flag) = facts.kept_out {
+        return refuse(&format!("flag:{flag}"));
     }
     let since = facts.now - rules.plan.duplicates_within();
     if rules.plan.duplicate_days > 0 && facts.texted_at.is_some_and(|at| at > since) {
@@ -119,7 +124,7 @@ mod tests {
     }
 
     fn facts<'f>(now: &str, zones: &'f [Tz], fields: &'f BTreeMap<String, String>) -> Facts<'f> {
-        Facts { now: at(now), variant: "A", zones, fields, opted_out: false, texted_at: None }
+        Facts { now: at(now), variant: "A", zones, fields, opted_out: false, kept_out: None, texted_at: None }
     }
 
     fn verdict(plan: &Plan, facts: &Facts<'_>) -> String {
@@ -178,7 +183,7 @@ mod tests {
             let rules = Rules::new(&plan, &Holidays::new()).unwrap();
             let now = DateTime::from_timestamp(start, 0).unwrap();
             let texted_at = lately.map(|hours| now - TimeDelta::hours(hours));
-            let facts = Facts { now, variant: "A", zones: &zones, fields: &fields, opted_out, texted_at };
+            let facts = Facts { now, variant: "A", zones: &zones, fields: &fields, opted_out, kept_out: None, texted_at };
             match decide(&rules, &facts) {
                 Verdict::Send(_) => {
                     prop_assert!(!opted_out && has_name && lately.is_none_or(|hours| hours >= 24));

@@ -4,11 +4,12 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use trunkline_platform::db::{Db, DbError};
 
-use super::admit;
+use super::admit::{self, Known};
 use super::gate::{Rules, Verdict};
 use super::hours::Holidays;
 use super::plan::PlanError;
 use super::table::{self, CampaignRow};
+use crate::contacts::people::left_out;
 
 trunkline_platform::statements! {
     LIST_CAMPAIGNS = same {
@@ -117,9 +118,12 @@ pub async fn preview(
         Ok(rules) => rules,
         Err(error) => return Ok(Err(error)),
     };
-    let people = admit::next_up(&mut db.read().await?, campaign.id, limit.clamp(1, 1_000)).await?;
+    let mut session = db.read().await?;
+    let people = admit::next_up(&mut session, campaign.id, limit.clamp(1, 1_000)).await?;
+    let flagged = left_out(&mut session, people.iter().map(|person| person.number.as_str())).await?;
     let previews = people.into_iter().map(|person| {
-        let verdict = person.verdict(&rules, false, None, now);
+        let kept_out = flagged.get(&person.number).map(String::as_str);
+        let verdict = person.verdict(&rules, Known { kept_out, ..Known::default() }, now);
         Preview::of(person.number, person.variant, verdict)
     });
     Ok(Ok(previews.collect()))

@@ -11,6 +11,7 @@ use trunkline_jobs::campaigns::{
     self, Audience, CampaignRow, Move, OperateError, Plan, State, add_recipients, change, create, make_move,
 };
 use trunkline_jobs::contacts::optout::{self, Channel, Said};
+use trunkline_jobs::contacts::people::{self, Label, Labelling, NewPerson, OnDuplicate};
 use trunkline_jobs::provider::{Provider, ProviderMetrics, RateLimit};
 use trunkline_jobs::sends::{self, Kind, SendFilter, SendRow, SendState, Text};
 use trunkline_openphone::client::{Client, ClientConfig};
@@ -347,6 +348,29 @@ both_engines! {
         stage.pass(TimeDelta::minutes(1)).await;
         assert_eq!(stage.accepted().len(), 5);
         assert_eq!(stage.outcomes(second).await["refused texted_lately"], 5);
+    }
+
+    async fn whom_a_flag_keeps_out_gets_nothing_also_when_it_is_set_after_the_start(env: Env) {
+        let stage = Stage::new(&env, "").await;
+        let people = numbers(3);
+        let labels = ["blocked", "vip", ""].map(|flag| Label::flag(flag).into_iter().collect());
+        let records: Vec<NewPerson> = std::iter::zip(&people, labels)
+            .map(|(number, labels)| NewPerson { number: number.clone(), labels, ..NewPerson::default() })
+            .collect();
+        let mut tx = env.db.write().await.unwrap();
+        let now = env.clock.now();
+        people::put(&mut tx, &records, OnDuplicate::Fail, "test", None, now).await.unwrap();
+        tx.commit().await.unwrap();
+
+        let campaign = stage.started(&stage.plan(), &people).await;
+        let complained = Label::flag("complained").unwrap();
+        people::label(&env.db, &[&people[2]], &complained, Labelling::Add, &ana(), now).await.unwrap();
+        stage.pass(TimeDelta::minutes(1)).await;
+
+        let outcomes = stage.outcomes(campaign).await;
+        assert_eq!((outcomes["refused flag:blocked"], outcomes["refused flag:complained"]), (1, 1), "{outcomes:?}");
+        let texted: Vec<String> = stage.accepted().into_iter().flat_map(|text| text.to).collect();
+        assert_eq!(texted, [people[1].clone()]);
     }
 
     async fn what_becomes_of_a_text_is_in_the_ledger_whoever_is_told_first(env: Env) {

@@ -1,13 +1,15 @@
 //! What people do to people: tag and flag them, and take them out. One entry in the audit for each batch, with the
 //! numbers it was done to.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde_json::json;
 use trunkline_platform::audit::{self, Act, Actor};
-use trunkline_platform::db::{Db, DbError, Rows};
+use trunkline_platform::db::{Db, DbError, Rows, Session};
 
-use super::Label;
 use super::put::{LabelLine, keep_labels};
+use super::{KEPT_OUT, Label};
 use crate::conversations::number_rows;
 
 /// The most people of one transaction.
@@ -16,6 +18,10 @@ pub const LABEL_BATCH: usize = 500;
 trunkline_platform::statements! {
     FIND_KNOWN = parts {
         "SELECT p.number FROM " (rows "$1" as r (number TEXT)) " JOIN people AS p ON p.number = r.number"
+    }
+    FIND_FLAGS = parts {
+        "SELECT l.number, l.label AS flag FROM " (rows "$1" as r (number TEXT))
+        " JOIN person_labels AS l ON l.number = r.number AND l.kind = 'flag' ORDER BY l.number, l.label LIMIT 10000"
     }
     REMOVE_LABELS = parts {
         "DELETE FROM person_labels WHERE (number, kind, label) IN (SELECT r.number, r.kind, r.label FROM "
@@ -29,6 +35,22 @@ trunkline_platform::statements! {
 #[derive(sqlx::FromRow)]
 struct Known {
     number: String,
+}
+
+#[derive(sqlx::FromRow)]
+struct Flagged {
+    number: String,
+    flag: String,
+}
+
+/// Those of `numbers` that campaigns leave out, with the flag that says so.
+pub(crate) async fn left_out<'n>(
+    session: &mut Session,
+    numbers: impl Iterator<Item = &'n str>,
+) -> Result<BTreeMap<String, String>, DbError> {
+    let rows: Vec<Flagged> = FIND_FLAGS.bind(number_rows(numbers)?).all(session).await?;
+    let left_out = rows.into_iter().filter(|row| KEPT_OUT.contains(&row.flag.as_str()));
+    Ok(left_out.map(|row| (row.number, row.flag)).collect())
 }
 
 /// Whether labels are put on or taken off.

@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+pub(crate) use label::left_out;
 pub use label::{LABEL_BATCH, Labelling, label, remove};
 pub use put::{NewPerson, OnDuplicate, Put, put};
 pub use table::{PAGE, Page, find, page};
