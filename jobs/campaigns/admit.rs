@@ -47,11 +47,11 @@ trunkline_platform::statements! {
          ORDER BY due_at, position LIMIT 1"
     }
     FIND_OPEN_SEND = same {
-        "SELECT state_at AS at, state AS reason FROM sends
+        "SELECT id FROM sends
          WHERE state IN ('intended', 'unknown') AND campaign_id = $1 LIMIT 1"
     }
     /// The living attempt of the pump, or nobody.
-    IS_PUMP = same { "SELECT id AS at_id FROM tasks WHERE id = $1 AND attempt = $2 AND state = 'running'" }
+    IS_PUMP = same { "SELECT id FROM tasks WHERE id = $1 AND attempt = $2 AND state = 'running'" }
     TEXTED_LATELY = parts {
         "SELECT s.number, MAX(s.intended_at) AS at FROM " (rows "$1" as r (number TEXT))
         " JOIN sends AS s ON s.number = r.number AND s.intended_at > $2
@@ -110,12 +110,6 @@ pub(super) struct Candidate {
 struct NextAt {
     at: DateTime<Utc>,
     reason: Option<String>,
-}
-
-#[derive(sqlx::FromRow)]
-struct Found {
-    #[expect(dead_code, reason = "that there is one is all that matters")]
-    at_id: i64,
 }
 
 #[derive(sqlx::FromRow)]
@@ -204,7 +198,7 @@ pub(super) async fn admit(cx: &Context<Services>, id: i64, generation: i32) -> R
     let Ok(rules) = Rules::new(plan, &services.campaigns.holidays) else {
         return Ok(Admitted::Hold("plan_unreadable".to_owned()));
     };
-    services.provider.take(&mut tx, Share::Campaign, 0, now).await?;
+    services.provider.hold(&mut tx).await?;
     let lately = texted_lately(&mut tx, plan, id, &candidates, now).await?;
     let flagged = left_out(&mut tx, candidates.iter().map(|person| person.number.as_str())).await?;
     let (mut lines, mut ready) = (Vec::new(), Vec::new());
@@ -290,9 +284,9 @@ async fn ours(
     generation: i32,
 ) -> Result<Option<CampaignRow>, DbError> {
     let task = cx.task();
-    let living: Option<Found> = IS_PUMP.bind(task.id.0).bind(task.token).optional(tx).await?;
+    let living = IS_PUMP.bind(task.id.0).bind(task.token).exists(tx).await?;
     let row = table::lock(tx, id).await?;
-    Ok(row.filter(|row| living.is_some() && row.state == State::Running && row.generation == generation))
+    Ok(row.filter(|row| living && row.state == State::Running && row.generation == generation))
 }
 
 async fn nobody_due(
@@ -305,10 +299,10 @@ async fn nobody_due(
     let next: Option<NextAt> = NEXT_DUE_RECIPIENT.bind(campaign.id).optional(&mut tx).await?;
     let waits = match next {
         Some(next) => (next.reason.unwrap_or_else(|| "turn".to_owned()), next.at),
-        None => match FIND_OPEN_SEND.bind(campaign.id).optional::<NextAt>(&mut tx).await? {
-            Some(_) => ("outcomes".to_owned(), now + TimeDelta::seconds(15)),
-            None => return Ok(Admitted::Finished),
-        },
+        None if FIND_OPEN_SEND.bind(campaign.id).exists(&mut tx).await? => {
+            ("outcomes".to_owned(), now + TimeDelta::seconds(15))
+        }
+        None => return Ok(Admitted::Finished),
     };
     table::note_wait(&mut tx, campaign.id, Some(&waits.0), Some(waits.1)).await?;
     tx.commit().await?;

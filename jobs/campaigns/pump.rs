@@ -12,13 +12,14 @@ use futures_util::stream::FuturesUnordered;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use trunkline_platform::crash_point;
+use trunkline_platform::db::Session;
 use trunkline_platform::job::{Context, Done, Failure, Job, Queue, Retry};
 
 use super::admit::{Admitted, admit};
 use super::table::{self, CampaignRow};
 use super::{Move, State, audience, operate};
 use crate::provider::ProviderError;
-use crate::sends::{Called, Outcome, SettleSend, call, doubt_earlier, record};
+use crate::sends::{Called, Intent, Outcome, SettleSend, call, doubt_earlier, record};
 use crate::{SENDS, Services};
 
 /// How long one pump works.
@@ -50,8 +51,15 @@ impl Job for PumpCampaign {
         let doubted = doubt_earlier(&mut tx, self.campaign, cx.task(), cx.now()).await?;
         let begun = self.begin(&mut tx, cx).await?;
         tx.commit().await?;
-        let mut turn = Turn { unsettled: doubted, ended: !begun, next: cx.now(), held: None, trouble: None };
-        if begun {
+        let mut turn = Turn {
+            unsettled: doubted,
+            frozen: begun.as_ref().is_some_and(|row| row.frozen_at.is_some()),
+            ended: begun.is_none(),
+            next: cx.now(),
+            held: None,
+            trouble: None,
+        };
+        if !turn.ended {
             self.work(cx, &mut turn).await;
         }
         self.end(cx, turn).await
@@ -62,6 +70,8 @@ impl Job for PumpCampaign {
 struct Turn {
     /// Texts that may have been sent.
     unsettled: Vec<SettleSend>,
+    /// All recipients are written down.
+    frozen: bool,
     /// No pump follows.
     ended: bool,
     next: DateTime<Utc>,
@@ -71,22 +81,16 @@ struct Turn {
 }
 
 impl PumpCampaign {
-    /// Whether there is something to do: a campaign that was scheduled begins now.
-    async fn begin(
-        &self,
-        tx: &mut trunkline_platform::db::Session,
-        cx: &Context<Services>,
-    ) -> Result<bool, Failure> {
+    /// The campaign, if there is something to do. One that was scheduled begins now.
+    async fn begin(&self, tx: &mut Session, cx: &Context<Services>) -> Result<Option<CampaignRow>, Failure> {
         let row = table::lock(tx, self.campaign).await?;
-        let Some(row) = row.filter(|row| row.generation == self.generation) else { return Ok(false) };
+        let Some(row) = row.filter(|row| row.generation == self.generation) else { return Ok(None) };
         match row.state {
-            State::Running => Ok(true),
-            State::Scheduled => {
-                operate::start_scheduled(tx, &row, cx.now()).await?;
-                Ok(true)
-            }
-            _ => Ok(false),
+            State::Running => {}
+            State::Scheduled => operate::start_scheduled(tx, &row, cx.now()).await?,
+            _ => return Ok(None),
         }
+        Ok(Some(row))
     }
 
     /// Sends until its time is over, there is nothing to do for a while, or something is wrong. Requests that are under
@@ -122,20 +126,12 @@ impl PumpCampaign {
                 return;
             }
             tokio::select! {
-                Some(called) = calls.next(), if !calls.is_empty() => {
-                    if let Err(failure) = self.told(cx, turn, called).await {
-                        turn.trouble.get_or_insert(failure);
-                    }
-                }
+                Some(called) = calls.next(), if !calls.is_empty() => self.hear(cx, turn, called).await,
                 waited = cx.wait_until(turn.next), if waits && (calls.len() < MOST_CALLS) => {
                     // A clock that is moved by hand moves for nobody who waits.
-                    if !waited && calls.is_empty() {
-                        return;
-                    }
-                    if !waited && let Some(called) = calls.next().await
-                        && let Err(failure) = self.told(cx, turn, called).await
-                    {
-                        turn.trouble.get_or_insert(failure);
+                    if !waited {
+                        let Some(called) = calls.next().await else { return };
+                        self.hear(cx, turn, called).await;
                     }
                 }
             }
@@ -143,17 +139,16 @@ impl PumpCampaign {
     }
 
     /// Takes one look, and answers what to send.
-    async fn look(
-        &self,
-        cx: &Context<Services>,
-        turn: &mut Turn,
-    ) -> Result<Vec<crate::sends::Intent>, Failure> {
+    async fn look(&self, cx: &Context<Services>, turn: &mut Turn) -> Result<Vec<Intent>, Failure> {
         if !cx.services().provider.is_configured() {
             turn.held = Some(ProviderError::NoKey.to_string());
             return Ok(Vec::new());
         }
-        if !self.frozen(cx).await? {
-            return Ok(Vec::new());
+        if !turn.frozen {
+            turn.frozen = audience::freeze(cx, self.campaign, self.generation).await?;
+            if !turn.frozen {
+                return Ok(Vec::new());
+            }
         }
         match admit(cx, self.campaign, self.generation).await? {
             Admitted::Texts { intents, next } => {
@@ -170,15 +165,9 @@ impl PumpCampaign {
         Ok(Vec::new())
     }
 
-    /// Whether all recipients are written down; the next of them are, if not.
-    async fn frozen(&self, cx: &Context<Services>) -> Result<bool, Failure> {
-        let row: Option<CampaignRow> =
-            table::SHOW_CAMPAIGN.bind(self.campaign).optional(&mut cx.services().db.read().await?).await?;
-        match row {
-            Some(row) if row.frozen_at.is_none() => {
-                audience::freeze(cx, self.campaign, self.generation).await
-            }
-            _ => Ok(true),
+    async fn hear(&self, cx: &Context<Services>, turn: &mut Turn, called: Called) {
+        if let Err(failure) = self.told(cx, turn, called).await {
+            turn.trouble.get_or_insert(failure);
         }
     }
 

@@ -33,8 +33,7 @@ const AT_ONCE: usize = 8;
 trunkline_platform::statements! {
     CLAIM_CONTENT = same {
         "INSERT INTO media_contents AS c (sha256, claimed_at) VALUES ($1, $2)
-         ON CONFLICT (sha256) DO UPDATE SET claimed_at = excluded.claimed_at WHERE c.removing_at IS NULL
-         RETURNING id"
+         ON CONFLICT (sha256) DO UPDATE SET claimed_at = excluded.claimed_at WHERE c.removing_at IS NULL"
     }
     MARK_CONTENTS = parts {
         "INSERT INTO media_contents AS c (sha256, claimed_at, removing_at)
@@ -69,12 +68,6 @@ trunkline_platform::statements! {
 }
 
 #[derive(sqlx::FromRow)]
-struct Id {
-    #[expect(dead_code, reason = "only whether there is a row matters")]
-    id: i64,
-}
-
-#[derive(sqlx::FromRow)]
 struct Content {
     sha256: String,
 }
@@ -89,8 +82,7 @@ struct Line {
 /// False: one is being removed right now.
 pub async fn hold(tx: &mut Session, hashes: &[Sha256Hash], now: DateTime<Utc>) -> Result<bool, DbError> {
     for hash in hashes {
-        let id: Option<Id> = CLAIM_CONTENT.bind(hash.to_string()).bind(now).optional(tx).await?;
-        if id.is_none() {
+        if CLAIM_CONTENT.bind(hash.to_string()).bind(now).execute(tx).await? == 0 {
             return Ok(false);
         }
     }

@@ -113,6 +113,11 @@ impl Provider {
         }
     }
 
+    /// Holds the rate's row until the caller's transaction ends: nobody else takes a token meanwhile.
+    pub async fn hold(&self, tx: &mut Session) -> Result<(), DbError> {
+        table::lock(tx, &self.key).await.map(drop)
+    }
+
     /// Takes up to so many tokens in the caller's transaction, which holds the row until it ends: keep it short, and
     /// make the requests at once after the commit.
     pub async fn take(
@@ -127,7 +132,9 @@ impl Provider {
         if grant.granted > 0 {
             table::keep(tx, &self.key, &window).await?;
         }
-        self.metrics.told(share, &window, self.limit, grant, now);
+        if wanted > 0 {
+            self.metrics.told(share, &window, self.limit, grant, now);
+        }
         Ok(grant)
     }
 

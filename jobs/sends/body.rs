@@ -2,6 +2,8 @@
 
 use sha2::{Digest, Sha256};
 
+use crate::media::Sha256Hash;
+
 /// The same for the same words.
 pub fn body_hash(text: &str) -> String {
     let mut folded = String::with_capacity(text.len());
@@ -21,7 +23,7 @@ pub fn body_hash(text: &str) -> String {
         }
     }
     let hash: [u8; 32] = Sha256::digest(folded.trim()).into();
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256Hash::from(hash).to_string()
 }
 
 #[cfg(test)]

@@ -36,6 +36,12 @@ pub use sweep::SweepSends;
 pub(crate) use sweep::doubt_earlier;
 pub use text::{SendText, Text, request};
 
+/// A row of the ledger, by its number.
+#[derive(sqlx::FromRow)]
+struct Id {
+    id: i64,
+}
+
 pub(crate) static STATEMENTS: &[&[&Stmt]] = &[
     ledger::STATEMENTS,
     mirror::STATEMENTS,

@@ -5,7 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use trunkline_openphone::event::Message;
 use trunkline_platform::db::{DbError, Session};
 
-use super::{Called, Outcome, mirror};
+use super::{Called, Outcome, SendState, mirror};
 use crate::messages;
 
 /// How long a text waits that provably did not leave.
@@ -41,17 +41,18 @@ pub(crate) async fn record(tx: &mut Session, called: &Called, now: DateTime<Utc>
     match &called.outcome {
         Outcome::Accepted(message) => accept(tx, id, tries, message, now).await,
         Outcome::Refused { code, reason } => {
-            conclude(tx, (id, tries), "refused", reason, code.as_deref(), now).await.map(drop)
+            conclude(tx, (id, tries), SendState::Refused, reason, code.as_deref(), now).await.map(drop)
         }
         Outcome::Unknown { reason } => {
-            conclude(tx, (id, tries), "unknown", reason, None, now).await.map(drop)
+            conclude(tx, (id, tries), SendState::Unknown, reason, None, now).await.map(drop)
         }
         Outcome::NotSent { reason, .. } => {
-            let concluded = conclude(tx, (id, tries), "waiting", reason, None, now).await?;
+            let concluded = conclude(tx, (id, tries), SendState::Waiting, reason, None, now).await?;
             wait_again(tx, concluded, reason, now + AGAIN_AFTER).await
         }
         Outcome::Stopped { code, reason } => {
-            let concluded = conclude(tx, (id, tries), "waiting", reason, code.as_deref(), now).await?;
+            let concluded =
+                conclude(tx, (id, tries), SendState::Waiting, reason, code.as_deref(), now).await?;
             wait_again(tx, concluded, reason, now).await
         }
     }
@@ -74,12 +75,12 @@ pub(super) async fn accept(
 pub(super) async fn conclude(
     tx: &mut Session,
     (id, tries): (i64, i32),
-    state: &str,
+    state: SendState,
     reason: &str,
     code: Option<&str>,
     now: DateTime<Utc>,
 ) -> Result<Option<Concluded>, DbError> {
-    CONCLUDE.bind(id).bind(tries).bind(state).bind(reason).bind(code).bind(now).optional(tx).await
+    CONCLUDE.bind(id).bind(tries).bind(state.as_str()).bind(reason).bind(code).bind(now).optional(tx).await
 }
 
 /// Puts the recipient of a campaign's text back among those who wait.

@@ -21,7 +21,7 @@ use trunkline_platform::db::{DbError, Session};
 use trunkline_platform::job::{Context, Done, Failure, Job, Queue, Retry};
 
 use super::record::{accept, conclude, wait_again};
-use super::{SendText, body_hash};
+use super::{SendState, SendText, body_hash};
 use crate::provider::Share;
 use crate::{SENDS, Services};
 
@@ -61,14 +61,14 @@ trunkline_platform::statements! {
         "UPDATE sends SET lookups = lookups + 1, evidence = $3 WHERE id = $1 AND tries = $2 AND state = 'unknown'"
     }
     RESOLVE = same {
-        "UPDATE sends SET state = $2, reason = $3, state_at = $4 WHERE id = $1 AND state = 'unresolved'
-         RETURNING campaign_id, number"
+        "UPDATE sends SET state = $2, reason = $3, state_at = $4 WHERE id = $1 AND state = 'unresolved'"
     }
 }
 
 #[derive(sqlx::FromRow)]
 struct Unsettled {
-    state: String,
+    #[sqlx(try_from = "String")]
+    state: SendState,
     number: String,
     sender: String,
     body_hash: String,
@@ -76,12 +76,6 @@ struct Unsettled {
     lookups: i32,
     intended_at: Option<DateTime<Utc>>,
     campaign_id: Option<i64>,
-}
-
-#[derive(sqlx::FromRow)]
-struct Other {
-    #[expect(dead_code, reason = "that there is one is all that matters")]
-    id: i64,
 }
 
 #[derive(sqlx::FromRow)]
@@ -122,7 +116,7 @@ impl Job for SettleSend {
         let (db, now) = (&cx.services().db, cx.now());
         let mut session = db.read().await?;
         let row: Option<Unsettled> = FIND_UNSETTLED.bind(self.send).optional(&mut session).await?;
-        let Some(row) = row.filter(|row| row.state == "unknown") else { return Ok(Done::new()) };
+        let Some(row) = row.filter(|row| row.state == SendState::Unknown) else { return Ok(Done::new()) };
         let intended_at = row.intended_at.unwrap_or(now);
         let turn = usize::try_from(row.lookups).unwrap_or(usize::MAX);
         let Some(due) = LOOKUPS.get(turn).map(|after| intended_at + *after) else {
@@ -133,7 +127,7 @@ impl Job for SettleSend {
         }
         let since = now - ABSENT_AFTER;
         let in_flight = FIND_IN_FLIGHT.bind(row.number.as_str()).bind(self.send).bind(since);
-        if in_flight.optional::<Other>(&mut session).await?.is_some() {
+        if in_flight.exists(&mut session).await? {
             return Err(Failure::snooze_until(now + IN_FLIGHT, "another text to the number is on its way"));
         }
         let claimed = FIND_CLAIMED.bind(row.number.as_str()).bind(intended_at - TimeDelta::days(1));
@@ -198,7 +192,8 @@ impl SettleSend {
     async fn try_again(&self, cx: &Context<Services>, row: &Unsettled) -> Result<Done, Failure> {
         let mut tx = cx.services().db.write().await?;
         let reason = "never_arrived";
-        let concluded = conclude(&mut tx, (self.send, row.tries), "waiting", reason, None, cx.now()).await?;
+        let concluded =
+            conclude(&mut tx, (self.send, row.tries), SendState::Waiting, reason, None, cx.now()).await?;
         let concluded_here = concluded.is_some();
         wait_again(&mut tx, concluded, reason, cx.now()).await?;
         tx.commit().await?;
@@ -216,7 +211,7 @@ impl SettleSend {
         why: &str,
     ) -> Result<Done, Failure> {
         let mut tx = cx.services().db.write().await?;
-        conclude(&mut tx, (self.send, row.tries), "unresolved", why, None, cx.now()).await?;
+        conclude(&mut tx, (self.send, row.tries), SendState::Unresolved, why, None, cx.now()).await?;
         tx.commit().await?;
         tracing::warn!(
             send = self.send,
@@ -288,27 +283,19 @@ pub async fn resolve(
     now: DateTime<Utc>,
 ) -> Result<(), ResolveError> {
     let (state, reason) = match resolution {
-        Resolution::Sent => ("sent", "a person said so"),
-        Resolution::GiveUp => ("refused", "given_up"),
+        Resolution::Sent => (SendState::Sent, "a person said so"),
+        Resolution::GiveUp => (SendState::Refused, "given_up"),
     };
-    let resolved: Option<Resolved> =
-        RESOLVE.bind(send).bind(state).bind(reason).bind(now).optional(tx).await?;
-    if resolved.is_none() {
+    if RESOLVE.bind(send).bind(state.as_str()).bind(reason).bind(now).execute(tx).await? == 0 {
         return Err(ResolveError::NotUnresolved(send));
     }
     let act = Act {
         action: "send.resolve",
         subject: format!("send:{send}"),
-        before: Some(json!({ "state": "unresolved" })),
+        before: Some(json!({ "state": SendState::Unresolved })),
         after: Some(json!({ "state": state })),
     };
     Ok(audit::record(tx, now, actor, &[act]).await?)
-}
-
-#[derive(sqlx::FromRow)]
-struct Resolved {
-    #[expect(dead_code, reason = "that there was one is all that matters")]
-    number: String,
 }
 
 #[cfg(test)]
@@ -323,7 +310,7 @@ mod tests {
 
     fn row() -> Unsettled {
         Unsettled {
-            state: "unknown".to_owned(),
+            state: SendState::Unknown,
             number: "+12125550101".to_owned(),
             sender: "PN1".to_owned(),
             body_hash: body_hash("It's on"),

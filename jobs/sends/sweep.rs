@@ -1,12 +1,12 @@
 //! Taking up texts that nobody looks after any more: their process ended between the commit and the answer, and its task with it.
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use trunkline_platform::db::{DbError, Session};
 use trunkline_platform::job::{Context, Done, Failure, Job, Queue, TaskMeta};
 
-use super::SettleSend;
+use super::{Id, SettleSend};
 use crate::{SENDS, Services};
 
 /// No request lives so long.
@@ -27,11 +27,6 @@ trunkline_platform::statements! {
          RETURNING id"
     }
     FIND_UNKNOWN = same { "SELECT id FROM sends WHERE state = 'unknown' ORDER BY intended_at LIMIT $1" }
-}
-
-#[derive(sqlx::FromRow)]
-struct Id {
-    id: i64,
 }
 
 /// Marks intents without an answer as unknown, and has every unknown text settled.
@@ -64,7 +59,7 @@ pub(crate) async fn doubt_earlier(
     tx: &mut Session,
     campaign: i64,
     task: &TaskMeta,
-    now: chrono::DateTime<chrono::Utc>,
+    now: DateTime<Utc>,
 ) -> Result<Vec<SettleSend>, DbError> {
     let doubted = DOUBT_EARLIER.bind(campaign).bind(task.id.0).bind(task.token).bind(now);
     let doubted: Vec<Id> = doubted.all(tx).await?;

@@ -10,7 +10,7 @@ use trunkline_platform::db::{DbError, Session, sql_text};
 use trunkline_platform::job::{Context, Done, Failure, Job, Priority, Queue, Retry};
 
 use super::read::Kind;
-use super::{Called, Intent, Outcome, SettleSend, body_hash, call, record};
+use super::{Called, Id, Intent, Outcome, SendState, SettleSend, body_hash, call, record};
 use crate::campaigns::sms;
 use crate::contacts::optout;
 use crate::provider::Share;
@@ -58,11 +58,6 @@ pub struct Text<'t> {
 }
 
 #[derive(sqlx::FromRow)]
-struct Id {
-    id: i64,
-}
-
-#[derive(sqlx::FromRow)]
 struct Tries {
     tries: i32,
 }
@@ -73,7 +68,8 @@ struct TextRow {
     number: String,
     sender: String,
     body: String,
-    state: String,
+    #[sqlx(try_from = "String")]
+    state: SendState,
     tries: i32,
 }
 
@@ -118,9 +114,9 @@ impl Job for SendText {
         let Services { db, provider, .. } = cx.services();
         let row: Option<TextRow> = FIND_TEXT.bind(self.send).optional(&mut db.read().await?).await?;
         let Some(row) = row else { return Err(Failure::discard("there is no such text")) };
-        match row.state.as_str() {
-            "waiting" => {}
-            "intended" => return self.doubt(cx).await,
+        match row.state {
+            SendState::Waiting => {}
+            SendState::Intended => return self.doubt(cx).await,
             _ => return Ok(Done::new()),
         }
         let client = provider.client().map_err(Failure::permanent)?;

@@ -14,6 +14,10 @@ use crate::kept::no_provider;
 
 /// A process of its own: nothing is shared but the database. Nobody listens where it asks.
 fn process(env: &Env, key: &str) -> Provider {
+    counted(env, key, &prometheus::Registry::new())
+}
+
+fn counted(env: &Env, key: &str, registry: &prometheus::Registry) -> Provider {
     let api_key = SecretString::from(key);
     let client = Client::new(ClientConfig {
         base_url: "http://127.0.0.1:1/".parse().unwrap(),
@@ -22,7 +26,7 @@ fn process(env: &Env, key: &str) -> Provider {
         connect_timeout: Duration::from_secs(1),
         user_agent: "test".to_owned(),
     });
-    let metrics = ProviderMetrics::new(&prometheus::Registry::new()).unwrap();
+    let metrics = ProviderMetrics::new(registry).unwrap();
     let limit = RateLimit { per_second: 10, reserved: 2 };
     Provider::new(env.db.clone(), Some((client.unwrap(), &api_key)), limit, metrics)
 }
@@ -55,6 +59,24 @@ both_engines! {
         assert_eq!(take(&process(&env, "other key"), &env, Share::Reply, 9).await, 9, "each key has its own");
         env.clock.advance(TimeDelta::seconds(1));
         assert_eq!(take(&processes[1], &env, Share::Reply, 99).await, 10);
+    }
+
+    async fn only_who_wanted_a_token_and_got_none_has_waited(env: Env) {
+        let registry = prometheus::Registry::new();
+        let provider = counted(&env, "key", &registry);
+        let waits = || -> f64 {
+            let families = registry.gather();
+            let waits = families.iter().find(|family| family.name() == "trunkline_provider_waits_total");
+            waits.unwrap().get_metric().iter().map(|metric| metric.get_counter().get_value()).sum()
+        };
+        take(&provider, &env, Share::Campaign, 0).await;
+        let mut tx = env.db.write().await.unwrap();
+        provider.hold(&mut tx).await.unwrap();
+        drop(tx);
+        assert_eq!(waits(), 0.0);
+        take(&provider, &env, Share::Campaign, 9).await;
+        take(&provider, &env, Share::Campaign, 1).await;
+        assert_eq!(waits(), 1.0);
     }
 
     async fn what_is_rolled_back_was_not_taken(env: Env) {

@@ -71,6 +71,15 @@ impl From<Vec<i64>> for Arg {
 pub trait Row: for<'r> FromRow<'r, PgRow> + for<'r> FromRow<'r, SqliteRow> + Send + Unpin {}
 impl<T> Row for T where T: for<'r> FromRow<'r, PgRow> + for<'r> FromRow<'r, SqliteRow> + Send + Unpin {}
 
+/// A row of which only that it is there matters.
+struct There;
+
+impl<'r, R: sqlx::Row> FromRow<'r, R> for There {
+    fn from_row(_: &'r R) -> Result<Self, sqlx::Error> {
+        Ok(Self)
+    }
+}
+
 /// A statement and the values of its parameters, ready to run.
 #[derive(Debug)]
 pub struct Query {
@@ -144,6 +153,11 @@ impl Query {
             }
         };
         session.ended(name, outcome, |row: &Option<T>| u64::from(row.is_some()))
+    }
+
+    /// Whether there is a row.
+    pub async fn exists(self, session: &mut Session) -> Result<bool, DbError> {
+        Ok(self.optional::<There>(session).await?.is_some())
     }
 
     /// Runs the statement and tells how many rows it changed.
