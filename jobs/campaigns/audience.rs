@@ -2,12 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 use trunkline_platform::db::{DbError, Rows, Session, sql_time};
 use trunkline_platform::job::{Context, Failure};
 
-use super::plan::{Audience, Plan};
+use super::plan::Audience;
 use super::table::{self, CampaignRow};
+use super::variants::{Assignment, HOLDOUT};
 use crate::Services;
 
 /// Recipients of one transaction.
@@ -24,9 +24,9 @@ trunkline_platform::statements! {
          ORDER BY number LIMIT $3"
     }
     ADD_RECIPIENTS = parts {
-        "INSERT INTO campaign_recipients (campaign_id, position, number, variant, state, due_at)
-         SELECT $2, $3 + r.seq, r.number, r.variant, 'waiting', r.due_at
-         FROM " (rows "$1" as r (seq BIGINT, number TEXT, variant TEXT, due_at TIMESTAMPTZ))
+        "INSERT INTO campaign_recipients (campaign_id, position, number, variant, state, reason, due_at)
+         SELECT $2, $3 + r.seq, r.number, r.variant, r.state, r.reason, r.due_at
+         FROM " (rows "$1" as r (seq BIGINT, number TEXT, variant TEXT, state TEXT, reason TEXT, due_at TIMESTAMPTZ))
         " WHERE true ORDER BY r.seq
          ON CONFLICT DO NOTHING"
     }
@@ -43,6 +43,8 @@ struct Line<'n> {
     seq: usize,
     number: &'n str,
     variant: &'n str,
+    state: &'static str,
+    reason: Option<&'static str>,
     due_at: String,
 }
 
@@ -68,14 +70,15 @@ async fn add(
     numbers: impl Iterator<Item = &str>,
     now: DateTime<Utc>,
 ) -> Result<(), DbError> {
-    let plan = &campaign.plan.0;
+    let (assignment, due_at) = (Assignment::of(campaign), sql_time(now));
     let lines: Vec<Line<'_>> = (1..)
         .zip(numbers)
-        .map(|(seq, number)| Line {
-            seq,
-            number,
-            variant: variant_of(plan, campaign.id, number),
-            due_at: sql_time(now),
+        .map(|(seq, number)| {
+            let (variant, state, reason) = match assignment.variant(number) {
+                Some(variant) => (variant, "waiting", None),
+                None => (HOLDOUT, "refused", Some(HOLDOUT)),
+            };
+            Line { seq, number, variant, state, reason, due_at: due_at.clone() }
         })
         .collect();
     if lines.is_empty() {
@@ -83,14 +86,6 @@ async fn add(
     }
     let rows = Rows::of(&lines)?;
     ADD_RECIPIENTS.bind(rows).bind(campaign.id).bind(campaign.recipients).execute(tx).await.map(drop)
-}
-
-/// The text a person gets: the same however often it is asked.
-fn variant_of<'p>(plan: &'p Plan, campaign: i64, number: &str) -> &'p str {
-    let hash: [u8; 32] = Sha256::digest(format!("{campaign}:{number}")).into();
-    let first = hash.iter().take(8).fold(0u64, |sum, byte| sum << 8 | u64::from(*byte));
-    let at = usize::try_from(first % plan.variants.len().max(1) as u64).unwrap_or_default();
-    plan.variants.get(at).map_or("", |variant| &variant.name)
 }
 
 /// Writes the next recipients down. True: all of them are. `generation` is the pump's.

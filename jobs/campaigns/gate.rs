@@ -28,6 +28,19 @@ impl<'p> Rules<'p> {
         let holidays = if plan.skip_holidays { holidays.clone() } else { Holidays::new() };
         Ok(Self { plan, templates: templates.collect::<Result<_, PlanError>>()?, holidays })
     }
+
+    /// The text of one person. Whom one of the texts does not fit gets none of them: texts are compared by how people answer,
+    /// and those who get one must not differ from those who get another.
+    fn render(&self, facts: &Facts<'_>) -> Result<Option<Rendered>, RenderError> {
+        let mut own = None;
+        for (name, template) in &self.templates {
+            let rendered = template.render(self.plan.missing, |name| facts.fields.get(name).cloned())?;
+            if *name == facts.variant {
+                own = Some(rendered);
+            }
+        }
+        Ok(own)
+    }
 }
 
 /// What is known about one recipient.
@@ -75,9 +88,9 @@ pub fn decide(rules: &Rules<'_>, facts: &Facts<'_>) -> Verdict {
     if rules.plan.duplicate_days > 0 && facts.texted_at.is_some_and(|at| at > since) {
         return refuse("texted_lately");
     }
-    let Some(template) = rules.templates.get(facts.variant) else { return refuse("no_such_text") };
-    let rendered = match template.render(rules.plan.missing, |name| facts.fields.get(name).cloned()) {
-        Ok(rendered) => rendered,
+    let rendered = match rules.render(facts) {
+        Ok(Some(rendered)) => rendered,
+        Ok(None) => return refuse("no_such_text"),
         Err(RenderError::Missing(name)) => return refuse(&format!("missing:{name}")),
         Err(RenderError::TooLong(_)) => return refuse("too_long"),
         Err(RenderError::Blank) => return refuse("blank"),
@@ -109,7 +122,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::campaigns::{Audience, Missing};
+    use crate::campaigns::{Audience, Missing, Variant};
 
     fn plan() -> Plan {
         Plan::new(Audience::List, "PN1", "Hi {{first_name}}, reply STOP to opt out")
@@ -159,6 +172,18 @@ mod tests {
         assert_eq!(verdict(&plan, &lately), "texted_lately");
         assert!(verdict(&Plan { duplicate_days: 0, ..plan.clone() }, &lately).starts_with("Hi Ann"));
         assert_eq!(verdict(&plan, &Facts { variant: "Z", ..noon }), "no_such_text");
+    }
+
+    #[test]
+    fn whom_one_of_the_texts_does_not_fit_gets_none_of_them() {
+        let mut plan = plan();
+        plan.variants.push(Variant::new("B", "Sale. STOP"));
+        let (named, nameless) = (named(), BTreeMap::new());
+        let of = |variant, fields| Facts { variant, ..facts("2026-03-02T17:00:00Z", &[New_York], fields) };
+        assert_eq!(verdict(&plan, &of("B", &named)), "Sale. STOP");
+        for variant in ["A", "B"] {
+            assert_eq!(verdict(&plan, &of(variant, &nameless)), "missing:first_name");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! get none.
 //!
 //! * [`Plan`]: what a campaign is to do. [`State`]: where it is, and which moves there are.
+//! * [`Variant`], [`Assignment`]: texts that are tried against each other, and who gets which.
 //! * [`Template`], [`sms`], [`hours`]: the words, what they cost, when they may go.
 //! * [`gate`]: the decision about one text, as a pure function; `admit` puts it to the database.
 //! * [`PumpCampaign`]: the task that carries a campaign out, a few seconds at a time.
@@ -20,6 +21,7 @@ pub mod sms;
 mod state;
 mod table;
 mod template;
+mod variants;
 
 use trunkline_platform::db::Stmt;
 
@@ -27,12 +29,13 @@ pub use audience::add_recipients;
 pub use hours::{Holidays, Hours};
 pub use metrics::CampaignMetrics;
 pub use operate::{OperateError, change, create, make_move};
-pub use plan::{Audience, DAILY_CAP, Plan, PlanError, Variant};
+pub use plan::{Audience, DAILY_CAP, Plan, PlanError};
 pub use pump::PumpCampaign;
 pub use read::{Outcome, Preview, RecipientRow, list, outcomes, preview, recipients_of, show};
 pub use state::{IllegalMove, Move, State};
 pub use table::CampaignRow;
 pub use template::{Missing, Template};
+pub use variants::{Assignment, HOLDOUT, Variant};
 
 /// What campaigns are handed.
 #[derive(Clone, Debug)]

@@ -64,7 +64,9 @@ pub async fn create(
     let Some(Id { id }) = query.optional(tx).await? else {
         return Err(OperateError::NameTaken(name.into_owned()));
     };
-    let after = json!({ "name": name, "senders": plan.senders, "audience": plan.audience });
+    let texts: Vec<&str> = plan.variants.iter().map(|variant| variant.name.as_str()).collect();
+    let after = json!({ "name": name, "senders": plan.senders, "audience": plan.audience, "texts": texts,
+        "holdout_percent": plan.holdout_percent });
     note(tx, id, "campaign.create", None, Some(after), actor, now).await?;
     table::lock(tx, id).await?.ok_or(OperateError::Unknown(id))
 }
@@ -118,6 +120,7 @@ pub async fn change(
         let fixed = [
             ("the audience", plan.audience != before.audience),
             ("the text", plan.variants != before.variants || plan.missing != before.missing),
+            ("the holdout", plan.holdout_percent != before.holdout_percent),
             ("the sending number", plan.senders != before.senders),
             ("the dry run", plan.dry_run != before.dry_run),
             ("the look-out for duplicates", plan.duplicate_days != before.duplicate_days),

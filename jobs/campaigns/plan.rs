@@ -8,14 +8,14 @@ use thiserror::Error;
 use trunkline_platform::task::Rate;
 
 use super::hours::Hours;
-use super::template::{Missing, Template, TemplateError};
+use super::template::{Missing, TemplateError};
+use super::variants::{self, MOST_HOLDOUT, MOST_VARIANTS, MOST_WEIGHT, Variant};
 
 /// Texts of one of our numbers a day, unless the plan says otherwise.
 pub const DAILY_CAP: u32 = 125;
 /// The gate counts texts one by one.
 const MOST_COUNTED: u32 = 10_000;
 const MOST_SENDERS: usize = 50;
-const MOST_VARIANTS: usize = 5;
 const LONGEST_RATE: Duration = Duration::from_secs(86_400);
 
 /// To whom it goes.
@@ -30,13 +30,6 @@ pub enum Audience {
     List,
 }
 
-/// One of the texts that are tried against each other.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub struct Variant {
-    pub name: String,
-    pub template: String,
-}
-
 /// What a campaign is to do.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Plan {
@@ -44,6 +37,9 @@ pub struct Plan {
     /// Our numbers it is sent from, by the provider's ids.
     pub senders: Vec<String>,
     pub variants: Vec<Variant>,
+    /// So many percent of the recipients get nothing, and are counted apart.
+    #[serde(default)]
+    pub holdout_percent: u32,
     pub missing: Missing,
     pub hours: Hours,
     /// Nothing goes on days of the holidays file.
@@ -72,6 +68,12 @@ pub enum PlanError {
     Variants,
     #[error("two texts have the name {0:?}")]
     VariantTwice(String),
+    #[error("{0:?} is no name of a text: letters, digits, - and _, 32 at most, and not \"holdout\"")]
+    VariantName(String),
+    #[error("the weight of text {0} must be from 1 to {MOST_WEIGHT}")]
+    Weight(String),
+    #[error("at most {MOST_HOLDOUT} percent can be held out")]
+    Holdout,
     #[error("text {name}: {source}")]
     Template { name: String, source: TemplateError },
     #[error(
@@ -90,7 +92,8 @@ impl Plan {
         Self {
             audience,
             senders: vec![sender.into()],
-            variants: vec![Variant { name: "A".to_owned(), template: template.into() }],
+            variants: vec![Variant::new("A", template)],
+            holdout_percent: 0,
             missing: Missing::default(),
             hours: Hours::default(),
             skip_holidays: false,
@@ -117,14 +120,9 @@ impl Plan {
         {
             return Err(PlanError::Sender(wrong.clone()));
         }
-        if self.variants.is_empty() || self.variants.len() > MOST_VARIANTS {
-            return Err(PlanError::Variants);
-        }
-        for (at, variant) in self.variants.iter().enumerate() {
-            if self.variants[..at].iter().any(|other| other.name == variant.name) {
-                return Err(PlanError::VariantTwice(variant.name.clone()));
-            }
-            variant.parsed()?;
+        variants::check(&self.variants)?;
+        if self.holdout_percent > MOST_HOLDOUT {
+            return Err(PlanError::Holdout);
         }
         self.rate()?;
         if self.daily_cap == 0 || self.daily_cap > MOST_COUNTED {
@@ -158,16 +156,6 @@ impl Plan {
     }
 }
 
-impl Variant {
-    /// Its template, which may be sent to many.
-    pub fn parsed(&self) -> Result<Template, PlanError> {
-        let named = |source| PlanError::Template { name: self.name.clone(), source };
-        let template: Template = self.template.parse().map_err(named)?;
-        template.check().map_err(named)?;
-        Ok(template)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -186,12 +174,22 @@ mod tests {
 
     #[test]
     fn what_cannot_be_carried_out_is_told() {
-        let twice = Variant { name: "A".to_owned(), template: "STOP".to_owned() };
+        let named = |name: &str| Variant::new(name, "STOP");
+        let twice = named("A");
         let wrong = [
             (Plan { senders: Vec::new(), ..plan() }, "by its id"),
             (Plan { senders: vec!["+12125550199".to_owned()], ..plan() }, "begins with PN"),
             (Plan { variants: Vec::new(), ..plan() }, "one to 5 texts"),
             (Plan { variants: vec![twice.clone(), twice], ..plan() }, "the name \"A\""),
+            (Plan { variants: vec![named("holdout")], ..plan() }, "no name of a text"),
+            (Plan { variants: vec![named("A b")], ..plan() }, "no name of a text"),
+            (Plan { variants: vec![Variant { weight: 0, ..named("B") }], ..plan() }, "weight of text B"),
+            (Plan { variants: vec![named("A"), Variant::new("B", "Sale!")], ..plan() }, "text B"),
+            (
+                Plan { variants: ["A", "B", "C", "D", "E", "F"].map(named).to_vec(), ..plan() },
+                "one to 5 texts",
+            ),
+            (Plan { holdout_percent: 91, ..plan() }, "held out"),
             (Plan::new(Audience::Everyone, "PN1", "Sale!"), "how to stop"),
             (Plan { rate: Some("fast".to_owned()), ..plan() }, "the rate \"fast\""),
             (Plan { rate: Some("1/2d".to_owned()), ..plan() }, "over a day"),

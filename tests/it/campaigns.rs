@@ -35,28 +35,28 @@ pub(crate) const SENDING: [&str; 5] = [
 ];
 
 /// A provider, and the jobs that text through it, on the test's clock.
-struct Stage<'e> {
+pub(crate) struct Stage<'e> {
     env: &'e Env,
-    simulator: SimulatorHandle,
-    kit: Kit<Services>,
-    line: String,
+    pub(crate) simulator: SimulatorHandle,
+    pub(crate) kit: Kit<Services>,
+    pub(crate) line: String,
 }
 
-fn ana() -> Actor {
+pub(crate) fn ana() -> Actor {
     Actor { name: "operator:ana".to_owned(), reason: Some("a test".to_owned()) }
 }
 
-fn line() -> String {
+pub(crate) fn line() -> String {
     Factory::new(0).world().lines[0].id.clone()
 }
 
-fn numbers(count: usize) -> Vec<String> {
+pub(crate) fn numbers(count: usize) -> Vec<String> {
     (0..count).map(|n| format!("+1212555{:04}", 1_000 + n)).collect()
 }
 
 impl<'e> Stage<'e> {
     /// It is eleven in the morning in New York.
-    async fn new(env: &'e Env, faults: &str) -> Self {
+    pub(crate) async fn new(env: &'e Env, faults: &str) -> Self {
         env.clock.advance(TimeDelta::hours(7));
         let clock = env.clock.clone();
         let mut config = provider();
@@ -69,11 +69,11 @@ impl<'e> Stage<'e> {
         Self { env, simulator, kit, line: line() }
     }
 
-    fn plan(&self) -> Plan {
+    pub(crate) fn plan(&self) -> Plan {
         Plan::new(Audience::List, self.line.clone(), "Sale today! Reply STOP to opt out")
     }
 
-    async fn draft(&self, plan: &Plan, numbers: &[String]) -> CampaignRow {
+    pub(crate) async fn draft(&self, plan: &Plan, numbers: &[String]) -> CampaignRow {
         let mut tx = self.env.db.write().await.unwrap();
         let name = format!("sale {}", self.env.clock.now().timestamp_micros());
         let campaign = create(&mut tx, &name, plan, &ana(), self.env.clock.now()).await.unwrap();
@@ -82,7 +82,7 @@ impl<'e> Stage<'e> {
         campaign
     }
 
-    async fn make(&self, id: i64, to: Move) -> Result<State, OperateError> {
+    pub(crate) async fn make(&self, id: i64, to: Move) -> Result<State, OperateError> {
         self.make_at(id, to, None).await
     }
 
@@ -94,22 +94,22 @@ impl<'e> Stage<'e> {
         Ok(state)
     }
 
-    async fn started(&self, plan: &Plan, numbers: &[String]) -> i64 {
+    pub(crate) async fn started(&self, plan: &Plan, numbers: &[String]) -> i64 {
         let campaign = self.draft(plan, numbers).await;
         self.make(campaign.id, Move::Start).await.unwrap();
         campaign.id
     }
 
-    async fn campaign(&self, id: i64) -> CampaignRow {
+    pub(crate) async fn campaign(&self, id: i64) -> CampaignRow {
         campaigns::show(&self.env.db, id).await.unwrap().unwrap()
     }
 
-    async fn texts(&self) -> Vec<SendRow> {
+    pub(crate) async fn texts(&self) -> Vec<SendRow> {
         sends::list(&self.env.db, &SendFilter { limit: 1_000, ..SendFilter::default() }).await.unwrap()
     }
 
     /// How many are where: `waiting quiet_hours` and the like.
-    async fn outcomes(&self, id: i64) -> BTreeMap<String, i64> {
+    pub(crate) async fn outcomes(&self, id: i64) -> BTreeMap<String, i64> {
         let rows = campaigns::outcomes(&self.env.db, id).await.unwrap();
         let told = |state: &str, reason: Option<&str>| {
             [state, reason.unwrap_or_default()].join(" ").trim().to_owned()
@@ -117,17 +117,17 @@ impl<'e> Stage<'e> {
         rows.iter().map(|row| (told(&row.state, row.reason.as_deref()), row.count)).collect()
     }
 
-    async fn pass(&self, by: TimeDelta) {
+    pub(crate) async fn pass(&self, by: TimeDelta) {
         self.kit.drain().await.unwrap();
         self.kit.advance(by).await.unwrap();
     }
 
-    fn accepted(&self) -> Vec<AcceptedMessage> {
+    pub(crate) fn accepted(&self) -> Vec<AcceptedMessage> {
         self.simulator.accepted_messages()
     }
 
     /// The provider's own list has nobody twice.
-    fn assert_nobody_twice(&self) {
+    pub(crate) fn assert_nobody_twice(&self) {
         let accepted = self.accepted();
         let people: BTreeSet<&str> = accepted.iter().map(|text| text.to[0].as_str()).collect();
         assert_eq!(people.len(), accepted.len(), "somebody was texted twice");

@@ -22,6 +22,7 @@ mod db_limits;
 mod dead_cli;
 mod dead_letters;
 mod deadlines;
+mod experiments;
 mod faults;
 mod kept;
 mod keys;

@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::json;
-use trunkline_jobs::campaigns::{Audience, DAILY_CAP, Hours, Missing, Plan, add_recipients, create, sms};
+use trunkline_jobs::campaigns::{
+    Audience, DAILY_CAP, Hours, Missing, Plan, Variant, add_recipients, create, sms,
+};
 use trunkline_platform::task::Tasks;
 
 use crate::cli::audit::ActorArgs;
@@ -25,8 +27,14 @@ pub(super) struct Create {
     /// What it is called
     name: String,
     /// The text: `Hi {{first_name|there}}, … Reply STOP to opt out`; @FILE for the text of a file
-    #[arg(long, value_name = "TEXT")]
-    text: String,
+    #[arg(long, required_unless_present = "variant", conflicts_with = "variant")]
+    text: Option<String>,
+    /// One of two to five texts that are tried against each other, with its weight (1 by default); @FILE for the text of a file
+    #[arg(long, value_name = "NAME[:WEIGHT]=TEXT")]
+    variant: Vec<String>,
+    /// So many percent of the people get nothing, to compare with
+    #[arg(long, value_name = "PERCENT", default_value_t = 0)]
+    holdout: u32,
     /// Our number it is sent from, by the provider's id (PN…); several share the work
     #[arg(long, value_name = "ID", required = true)]
     from: Vec<String>,
@@ -97,7 +105,6 @@ impl Create {
             campaign.recipients += i64::try_from(batch.len())?;
         }
         tx.commit().await?;
-        let segments = sms::segments(&plan.variants[0].template);
         if self.json {
             return output::json(&json!({ "id": campaign.id, "plan": plan, "numbers": numbers.len() }));
         }
@@ -107,10 +114,13 @@ impl Create {
         }
         text +=
             &format!("; see `trunkline campaigns preview {0}`, then `campaigns start {0}`\n", campaign.id);
-        if let Some((character, place)) = segments.forced_by {
-            text += &format!(
-                "  {character:?} at character {place} makes the text UCS-2: 70 characters a segment instead of 160\n"
-            );
+        for variant in &plan.variants {
+            if let Some((character, place)) = sms::segments(&variant.template).forced_by {
+                text += &format!(
+                    "  {character:?} at character {place} makes text {} UCS-2: 70 characters a segment instead of 160\n",
+                    variant.name
+                );
+            }
         }
         Ok(text)
     }
@@ -122,11 +132,12 @@ impl Create {
             (None, None, true) => Audience::Everyone,
             _ => bail!("to whom? Say --tag TAG, --numbers FILE or --everyone"),
         };
-        let template = match self.text.strip_prefix('@') {
-            Some(file) => std::fs::read_to_string(file).with_context(|| format!("cannot read {file}"))?,
-            None => self.text.clone(),
+        let mut plan = Plan::new(audience, "", "");
+        plan.variants = match &self.text {
+            Some(text) => vec![Variant::new("A", words(text)?)],
+            None => self.variant.iter().map(|told| variant(told)).collect::<Result<_>>()?,
         };
-        let mut plan = Plan::new(audience, "", template.trim_end());
+        plan.holdout_percent = self.holdout;
         plan.senders = self.from.clone();
         plan.missing = self.missing;
         plan.hours = self.hours.clone();
@@ -138,6 +149,25 @@ impl Create {
         plan.dry_run = self.dry_run;
         Ok(plan)
     }
+}
+
+/// The text of an argument, or of the file it names.
+fn words(argument: &str) -> Result<String> {
+    let text = match argument.strip_prefix('@') {
+        Some(file) => std::fs::read_to_string(file).with_context(|| format!("cannot read {file}"))?,
+        None => argument.to_owned(),
+    };
+    Ok(text.trim_end().to_owned())
+}
+
+fn variant(argument: &str) -> Result<Variant> {
+    let wrong = || format!("{argument:?} is no text with a name: write A='…' or A:2='…'");
+    let (name, text) = argument.split_once('=').with_context(wrong)?;
+    let (name, weight) = match name.split_once(':') {
+        Some((name, weight)) => (name, weight.parse().with_context(wrong)?),
+        None => (name, 1),
+    };
+    Ok(Variant { weight, ..Variant::new(name, words(text)?) })
 }
 
 fn read_numbers(path: &PathBuf) -> Result<Vec<String>> {
@@ -164,4 +194,21 @@ fn read_numbers(path: &PathBuf) -> Result<Vec<String>> {
         bail!("{} has no numbers", path.display());
     }
     Ok(numbers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_has_a_name_and_perhaps_a_weight() {
+        let told = variant("A=Now: 1+1=2. STOP").unwrap();
+        assert_eq!((told.name.as_str(), told.weight, told.template.as_str()), ("A", 1, "Now: 1+1=2. STOP"));
+        let told = variant("long:3=Sale. STOP\n").unwrap();
+        assert_eq!((told.name.as_str(), told.weight, told.template.as_str()), ("long", 3, "Sale. STOP"));
+        for wrong in ["Sale. STOP", "A:x=Sale", "A:-1=Sale"] {
+            assert!(variant(wrong).unwrap_err().to_string().contains("A:2="), "{wrong}");
+        }
+        assert!(variant("A=@/nowhere/at/all").unwrap_err().to_string().contains("cannot read"));
+    }
 }

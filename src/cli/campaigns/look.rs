@@ -114,11 +114,14 @@ impl Show {
             ("hours", Some(plan.hours.to_string())),
             ("rate", plan.rate.clone()),
             ("daily cap", Some(format!("{} for each of our numbers", plan.daily_cap))),
+            ("held out", (plan.holdout_percent > 0).then(|| format!("{} percent", plan.holdout_percent))),
             ("dry run", plan.dry_run.then(|| "yes: nothing is sent".to_owned())),
             ("made by", Some(campaign.created_by.clone())),
         ]);
         for variant in &plan.variants {
-            text += &format!("  text {}\n{}", variant.name, output::indented(&variant.template));
+            let weight =
+                if plan.variants.len() > 1 { format!(", weight {}", variant.weight) } else { String::new() };
+            text += &format!("  text {}{weight}\n{}", variant.name, output::indented(&variant.template));
         }
         let mut table = output::Table::new(&[">COUNT", "STATE", "REASON", "NEXT"]);
         for row in outcomes {
