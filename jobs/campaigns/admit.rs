@@ -12,21 +12,17 @@ use trunkline_platform::crash_point;
 use trunkline_platform::db::{DbError, Rows, Session, sql_time};
 use trunkline_platform::job::{Context, Failure};
 
-use super::gate::{Facts, Rules, Verdict, decide, room};
+use super::gate::{Facts, Known, Rules, Verdict, decide, room};
+use super::round::{BATCH, DAY, Limits, Room, Round, own_rate};
 use super::table::{self, CampaignRow};
-use super::{Missing, Plan, State};
+use super::template::Rendered;
+use super::{Plan, State, breaker};
 use crate::Services;
 use crate::contacts::people::left_out;
 use crate::contacts::{optout, place};
 use crate::conversations::number_rows;
 use crate::provider::Share;
 use crate::sends::{Intent, NewSend, insert_intended};
-
-/// Recipients that are looked at in one go.
-const BATCH: u32 = 100;
-/// Texts of one transaction.
-const MOST_TEXTS: usize = 32;
-const DAY: TimeDelta = TimeDelta::days(1);
 
 trunkline_platform::statements! {
     FIND_DUE_RECIPIENTS = same {
@@ -102,8 +98,8 @@ pub(super) struct Candidate {
     company: Option<String>,
     email: Option<String>,
     fields: Option<String>,
-    time_zone: Option<String>,
-    region: Option<String>,
+    pub(super) time_zone: Option<String>,
+    pub(super) region: Option<String>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -132,14 +128,6 @@ struct Line {
     due_at: Option<String>,
 }
 
-/// What other tables say about a candidate.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Known<'k> {
-    pub(super) opted_out: bool,
-    pub(super) kept_out: Option<&'k str>,
-    pub(super) texted_at: Option<DateTime<Utc>>,
-}
-
 impl Candidate {
     /// The variables a template can ask for.
     pub(super) fn fields(&self) -> BTreeMap<String, String> {
@@ -158,10 +146,17 @@ impl Candidate {
     pub(super) fn verdict(&self, rules: &Rules<'_>, known: Known<'_>, now: DateTime<Utc>) -> Verdict {
         let place = place::of_person(&self.number, self.time_zone.as_deref(), self.region.as_deref());
         let fields = self.fields();
-        let Known { opted_out, kept_out, texted_at } = known;
-        let (variant, zones) = (&self.variant, &place.zones);
-        let facts = Facts { now, variant, zones, fields: &fields, opted_out, kept_out, texted_at };
-        decide(rules, &facts)
+        decide(rules, &Facts { now, variant: &self.variant, zones: &place.zones, fields: &fields, known })
+    }
+
+    fn text(self, text: Rendered, sender: String) -> NewSend {
+        NewSend {
+            number: self.number,
+            variant: self.variant,
+            sender,
+            body: text.text,
+            segments: text.segments.count,
+        }
     }
 }
 
@@ -199,81 +194,57 @@ pub(super) async fn admit(cx: &Context<Services>, id: i64, generation: i32) -> R
         return Ok(Admitted::Hold("plan_unreadable".to_owned()));
     };
     services.provider.hold(&mut tx).await?;
-    let lately = texted_lately(&mut tx, plan, id, &candidates, now).await?;
-    let flagged = left_out(&mut tx, candidates.iter().map(|person| person.number.as_str())).await?;
-    let (mut lines, mut ready) = (Vec::new(), Vec::new());
-    for person in candidates {
+    let numbers = || candidates.iter().map(|person| person.number.as_str());
+    let lately = texted_lately(&mut tx, plan, id, numbers(), now - plan.duplicates_within()).await?;
+    let flagged = left_out(&mut tx, numbers()).await?;
+    let verdicts = candidates.into_iter().map(|person| {
         let known = Known {
             opted_out: closed.contains(&person.number),
             kept_out: flagged.get(&person.number).map(String::as_str),
             texted_at: lately.get(&person.number).copied(),
         };
-        match person.verdict(&rules, known, now) {
-            Verdict::Send(rendered) if plan.dry_run => {
-                lines.push(line(
-                    &person,
-                    "refused",
-                    Some(format!("dry_run:{}", rendered.segments.count)),
-                    None,
-                ));
-            }
-            Verdict::Hold { reason, .. } if plan.dry_run => {
-                lines.push(line(&person, "refused", Some(format!("dry_run:{reason}")), None));
-            }
-            Verdict::Send(rendered) => ready.push((person, rendered)),
-            Verdict::Hold { until, reason } => {
-                lines.push(line(&person, "waiting", Some(reason.to_owned()), Some(until)));
-            }
-            Verdict::Refuse { reason } if plan.missing == Missing::Hold && reason.starts_with("missing:") => {
-                return Ok(Admitted::Hold(reason));
-            }
-            Verdict::Refuse { reason } => lines.push(line(&person, "refused", Some(reason), None)),
-        }
-    }
+        let verdict = person.verdict(&rules, known, now);
+        (person, verdict)
+    });
+    let mut round = match Round::of(plan, verdicts) {
+        Ok(round) => round,
+        Err(reason) => return Ok(Admitted::Hold(reason)),
+    };
     let metrics = &services.campaigns.metrics;
-    metrics.verdict("hold", lines.iter().filter(|line| line.state == "waiting").count());
-    metrics.verdict("refuse", lines.iter().filter(|line| line.state == "refused").count());
+    metrics.verdict("hold", round.held.len());
+    metrics.verdict("refuse", round.refused.len());
+    let limits = match read_limits(&mut tx, &campaign, now).await? {
+        Ok(limits) => limits,
+        Err(reason) => return Ok(Admitted::Hold(reason)),
+    };
+    let wanted = round.want(&limits);
+    let grant = services.provider.take(&mut tx, Share::Campaign, wanted, now).await?;
 
-    let mut limits = Limits::read(&mut tx, &campaign, now).await?;
-    let over_budget = limits.fit_budget(&mut ready);
-    let wanted = ready.len().min(limits.texts()).min(MOST_TEXTS);
-    let grant = services.provider.take(&mut tx, Share::Campaign, u32::try_from(wanted)?, now).await?;
-    ready.truncate(grant.granted as usize);
-    let mut sends = Vec::with_capacity(ready.len());
-    for (person, rendered) in ready {
-        let Some(sender) = limits.sender() else { break };
-        lines.push(line(&person, "taken", None, None));
-        sends.push(NewSend {
-            number: person.number,
-            variant: person.variant,
-            sender,
-            body: rendered.text,
-            segments: rendered.segments.count,
-        });
-    }
+    let held = round.held.drain(..);
+    let held = held.map(|(person, until, reason)| line(&person, "waiting", Some(reason.into()), Some(until)));
+    let mut lines: Vec<Line> = held.collect();
+    let refused = round.refused.drain(..);
+    lines.extend(refused.map(|(person, reason)| line(&person, "refused", Some(reason), None)));
+    let leaving = round.leave(limits, grant, now);
+    lines.extend(leaving.texts.iter().map(|(person, ..)| line(person, "taken", None, None)));
+    let texts = leaving.texts.into_iter();
+    let sends: Vec<NewSend> = texts.map(|(person, text, sender)| person.text(text, sender)).collect();
     let intents = insert_intended(&mut tx, id, &sends, cx.task(), now).await?;
     if !lines.is_empty() {
         DECIDE_RECIPIENTS.bind(Rows::of(&lines)?).bind(id).execute(&mut tx).await?;
     }
     let segments: i64 = sends.iter().map(|send| i64::from(send.segments)).sum();
     COUNT_SEGMENTS.bind(id).bind(segments).execute(&mut tx).await?;
-    let (waits_for, next) = if over_budget && sends.is_empty() {
+    if let Some(reason) = leaving.stop {
         tx.commit().await?;
-        return Ok(Admitted::Hold("budget".to_owned()));
-    } else if wanted > 0 && grant.granted == 0 {
-        (Some("provider_rate"), grant.next)
-    } else if limits.texts() == 0 {
-        limits.next()
-    } else if (grant.granted as usize) < wanted {
-        (None, grant.next)
-    } else {
-        (None, now)
-    };
+        return Ok(Admitted::Hold(reason.to_owned()));
+    }
+    let (waits_for, next) = (leaving.waits_for, leaving.next);
     table::note_wait(&mut tx, id, waits_for, waits_for.map(|_| next)).await?;
     crash_point!("send.before_intent");
     tx.commit().await?;
     metrics.verdict("send", intents.len());
-    Ok(Admitted::Texts { intents, next: next.max(now) })
+    Ok(Admitted::Texts { intents, next })
 }
 
 /// The campaign, locked, if it runs and this attempt is its pump.
@@ -318,94 +289,53 @@ fn line(
     Line { position: person.position, state, reason, due_at: due_at.map(sql_time) }
 }
 
-async fn texted_lately(
-    tx: &mut Session,
+/// When another campaign texted these people last, where that was after `since`.
+pub(super) async fn texted_lately<'n>(
+    session: &mut Session,
     plan: &Plan,
     campaign: i64,
-    people: &[Candidate],
-    now: DateTime<Utc>,
+    numbers: impl Iterator<Item = &'n str>,
+    since: DateTime<Utc>,
 ) -> Result<BTreeMap<String, DateTime<Utc>>, DbError> {
     if plan.duplicate_days == 0 {
         return Ok(BTreeMap::new());
     }
-    let numbers = number_rows(people.iter().map(|person| person.number.as_str()))?;
-    let since = now - plan.duplicates_within();
-    let rows: Vec<Lately> = TEXTED_LATELY.bind(numbers).bind(since).bind(campaign).all(tx).await?;
+    let query = TEXTED_LATELY.bind(number_rows(numbers)?).bind(since).bind(campaign);
+    let rows: Vec<Lately> = query.all(session).await?;
     Ok(rows.into_iter().map(|row| (row.number, row.at)).collect())
 }
 
-/// What is left of the limits that hold over many texts.
-struct Limits {
-    /// Each sender's room, and when it has some again.
-    senders: Vec<(String, u32, DateTime<Utc>)>,
-    rate: Option<(u32, DateTime<Utc>)>,
-    /// Segments.
-    budget: Option<i64>,
-}
-
-impl Limits {
-    async fn read(tx: &mut Session, campaign: &CampaignRow, now: DateTime<Utc>) -> Result<Self, DbError> {
-        let plan = &campaign.plan.0;
-        let mut senders = Vec::with_capacity(plan.senders.len());
-        for sender in &plan.senders {
-            let taken: Taken =
-                TEXTS_OF_SENDER.bind(sender).bind(now - DAY).bind(plan.daily_cap).one(tx).await?;
-            let (free, next) = taken.room(plan.daily_cap, DAY, now);
-            senders.push((sender.clone(), free, next));
+/// What the limits leave, counted in the ledger. The inner error: none of the numbers may send, for this reason.
+async fn read_limits(
+    tx: &mut Session,
+    campaign: &CampaignRow,
+    now: DateTime<Utc>,
+) -> Result<Result<Limits, String>, DbError> {
+    let plan = &campaign.plan.0;
+    let held = breaker::held(tx).await?;
+    let free = plan.senders.iter().filter(|sender| held.iter().all(|held| held.sender != **sender));
+    let mut senders = Vec::with_capacity(plan.senders.len());
+    for sender in free {
+        let taken: Taken = TEXTS_OF_SENDER.bind(sender).bind(now - DAY).bind(plan.daily_cap).one(tx).await?;
+        senders.push(Room::of(sender, plan.daily_cap, taken.count(), taken.oldest, now));
+    }
+    if senders.is_empty() {
+        let reason = held.into_iter().find(|held| plan.senders.contains(&held.sender));
+        return Ok(Err(reason.map_or_else(|| "no_number".to_owned(), |held| held.reason)));
+    }
+    let rate = match own_rate(plan) {
+        Some((count, period)) => {
+            let query = TEXTS_OF_CAMPAIGN.bind(campaign.id).bind(now - period).bind(count);
+            let taken: Taken = query.one(tx).await?;
+            Some(room(count, period, taken.count(), taken.oldest, now))
         }
-        let rate = match plan.rate().ok().flatten() {
-            Some(rate) => {
-                let period = TimeDelta::from_std(rate.period()).unwrap_or(DAY);
-                let taken: Taken =
-                    TEXTS_OF_CAMPAIGN.bind(campaign.id).bind(now - period).bind(rate.count()).one(tx).await?;
-                Some(taken.room(rate.count(), period, now))
-            }
-            None => None,
-        };
-        let budget = plan.budget_segments.map(|budget| i64::from(budget) - campaign.segments);
-        Ok(Self { senders, rate, budget })
-    }
-
-    /// Texts that may still go.
-    fn texts(&self) -> usize {
-        let by_senders: u32 = self.senders.iter().map(|(_, room, _)| *room).sum();
-        by_senders.min(self.rate.map_or(u32::MAX, |(room, _)| room)) as usize
-    }
-
-    /// Cuts off what the budget does not pay for. True: something was.
-    fn fit_budget<T>(&self, ready: &mut Vec<(T, super::template::Rendered)>) -> bool {
-        let Some(mut left) = self.budget else { return false };
-        let before = ready.len();
-        let fits = ready.iter().take_while(|(_, rendered)| {
-            left -= i64::from(rendered.segments.count);
-            left >= 0
-        });
-        let fits = fits.count();
-        ready.truncate(fits);
-        fits < before
-    }
-
-    /// Takes one text from the sender that has most left.
-    fn sender(&mut self) -> Option<String> {
-        let (name, room, _) = self.senders.iter_mut().max_by_key(|(_, room, _)| *room)?;
-        *room = room.checked_sub(1)?;
-        Some(name.clone())
-    }
-
-    /// What holds everything up, and until when.
-    fn next(&self) -> (Option<&'static str>, DateTime<Utc>) {
-        match self.rate {
-            Some((0, next)) => (Some("campaign_rate"), next),
-            _ => {
-                let next = self.senders.iter().map(|(_, _, next)| *next).min().unwrap_or_default();
-                (Some("daily_cap"), next)
-            }
-        }
-    }
+        None => None,
+    };
+    Ok(Ok(Limits::new(plan, campaign.segments, senders, rate)))
 }
 
 impl Taken {
-    fn room(&self, count: u32, period: TimeDelta, now: DateTime<Utc>) -> (u32, DateTime<Utc>) {
-        room(count, period, u32::try_from(self.taken).unwrap_or(u32::MAX), self.oldest, now)
+    fn count(&self) -> u32 {
+        u32::try_from(self.taken).unwrap_or(u32::MAX)
     }
 }

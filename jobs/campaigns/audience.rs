@@ -88,6 +88,23 @@ async fn add(
     ADD_RECIPIENTS.bind(rows).bind(campaign.id).bind(campaign.recipients).execute(tx).await.map(drop)
 }
 
+/// The next of an audience, after one, in their order. Who came on record after `began` is not among everybody.
+pub(super) async fn page(
+    session: &mut Session,
+    audience: &Audience,
+    after: Option<&str>,
+    began: DateTime<Utc>,
+    limit: u32,
+) -> Result<Vec<String>, DbError> {
+    let query = match audience {
+        Audience::List => return Ok(Vec::new()),
+        Audience::Everyone => PAGE_OF_PEOPLE.bind(after).bind(began).bind(limit),
+        Audience::Tag(tag) => PAGE_OF_TAGGED.bind(after).bind(tag.as_str()).bind(limit),
+    };
+    let numbers: Vec<Number> = query.all(session).await?;
+    Ok(numbers.into_iter().map(|row| row.number).collect())
+}
+
 /// Writes the next recipients down. True: all of them are. `generation` is the pump's.
 pub(super) async fn freeze(cx: &Context<Services>, id: i64, generation: i32) -> Result<bool, Failure> {
     let mut tx = cx.services().db.write().await?;
@@ -98,20 +115,11 @@ pub(super) async fn freeze(cx: &Context<Services>, id: i64, generation: i32) -> 
         return Ok(true);
     }
     let now = cx.now();
-    let page: Vec<Number> = match &row.plan.0.audience {
-        Audience::List => Vec::new(),
-        Audience::Everyone => {
-            let began = row.started_at.unwrap_or(now);
-            PAGE_OF_PEOPLE.bind(row.frozen_to.as_deref()).bind(began).bind(BATCH).all(&mut tx).await?
-        }
-        Audience::Tag(tag) => {
-            let page = PAGE_OF_TAGGED.bind(row.frozen_to.as_deref()).bind(tag.as_str()).bind(BATCH);
-            page.all(&mut tx).await?
-        }
-    };
-    add(&mut tx, &row, page.iter().map(|line| line.number.as_str()), now).await?;
-    let complete = page.len() < BATCH as usize;
-    let last = page.last().map(|line| line.number.as_str());
+    let began = row.started_at.unwrap_or(now);
+    let numbers = page(&mut tx, &row.plan.0.audience, row.frozen_to.as_deref(), began, BATCH).await?;
+    add(&mut tx, &row, numbers.iter().map(String::as_str), now).await?;
+    let complete = numbers.len() < BATCH as usize;
+    let last = numbers.last().map(String::as_str);
     NOTE_FROZEN.bind(id).bind(last).bind(complete.then_some(now)).execute(&mut tx).await?;
     tx.commit().await?;
     cx.progress(

@@ -29,18 +29,41 @@ impl<'p> Rules<'p> {
         Ok(Self { plan, templates: templates.collect::<Result<_, PlanError>>()?, holidays })
     }
 
-    /// The text of one person. Whom one of the texts does not fit gets none of them: texts are compared by how people answer,
-    /// and those who get one must not differ from those who get another.
-    fn render(&self, facts: &Facts<'_>) -> Result<Option<Rendered>, RenderError> {
+    /// The words for a person; `value` looks a variable up. Whom one of the texts does not fit gets none of them: texts are compared
+    /// by how people answer, and those who get one must not differ from those who get another.
+    ///
+    /// # Errors
+    /// With the reason for which the person gets none.
+    pub fn text(&self, variant: &str, value: impl Fn(&str) -> Option<String>) -> Result<Rendered, String> {
         let mut own = None;
         for (name, template) in &self.templates {
-            let rendered = template.render(self.plan.missing, |name| facts.fields.get(name).cloned())?;
-            if *name == facts.variant {
+            let rendered = template.render(self.plan.missing, &value).map_err(|error| match error {
+                RenderError::Missing(name) => format!("missing:{name}"),
+                RenderError::TooLong(_) => "too_long".to_owned(),
+                RenderError::Blank => "blank".to_owned(),
+            })?;
+            if *name == variant {
                 own = Some(rendered);
             }
         }
-        Ok(own)
+        own.ok_or_else(|| "no_such_text".to_owned())
     }
+
+    /// From when on it is the hour in all these zones; see [`Hours::next_open`](super::Hours::next_open).
+    pub fn opens(&self, zones: &[Tz], now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.plan.hours.next_open(zones, &self.holidays, MARGIN, now)
+    }
+}
+
+/// What other tables say about a recipient.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Known<'k> {
+    /// They asked to get no texts.
+    pub opted_out: bool,
+    /// The flag by which campaigns leave them out.
+    pub kept_out: Option<&'k str>,
+    /// When another campaign texted them last.
+    pub texted_at: Option<DateTime<Utc>>,
 }
 
 /// What is known about one recipient.
@@ -52,18 +75,13 @@ pub struct Facts<'f> {
     pub zones: &'f [Tz],
     /// What their record says, by the name of the variable.
     pub fields: &'f BTreeMap<String, String>,
-    /// They asked to get no texts.
-    pub opted_out: bool,
-    /// The flag by which campaigns leave them out.
-    pub kept_out: Option<&'f str>,
-    /// When another campaign texted them last.
-    pub texted_at: Option<DateTime<Utc>>,
+    pub known: Known<'f>,
 }
 
 /// What becomes of one text now.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Verdict {
-    Send(Rendered),
+pub enum Verdict<T = Rendered> {
+    Send(T),
     /// Looked at again then.
     Hold {
         until: DateTime<Utc>,
@@ -75,29 +93,39 @@ pub enum Verdict {
     },
 }
 
-/// Decides about one text. The opt-out comes first: whatever else holds, it is the reason that is told.
+/// Decides about one text.
 pub fn decide(rules: &Rules<'_>, facts: &Facts<'_>) -> Verdict {
+    let text = || rules.text(facts.variant, |name| facts.fields.get(name).cloned());
+    weigh(rules, facts.known, facts.now, text, || rules.opens(facts.zones, facts.now))
+}
+
+/// The same where `text` and `opens` need not be worked out anew: what the person would get (or the reason why nothing), and
+/// from when on it is the hour. The opt-out comes first: whatever else holds, it is the reason that is told.
+pub fn weigh<T>(
+    rules: &Rules<'_>,
+    known: Known<'_>,
+    now: DateTime<Utc>,
+    text: impl FnOnce() -> Result<T, String>,
+    opens: impl FnOnce() -> Option<DateTime<Utc>>,
+) -> Verdict<T> {
     let refuse = |reason: &str| Verdict::Refuse { reason: reason.to_owned() };
-    if facts.opted_out {
+    if known.opted_out {
         return refuse("opted_out");
     }
-    if let Some(flag) = facts.kept_out {
+    if let Some(flag) = known.kept_out {
         return refuse(&format!("flag:{flag}"));
     }
-    let since = facts.now - rules.plan.duplicates_within();
-    if rules.plan.duplicate_days > 0 && facts.texted_at.is_some_and(|at| at > since) {
+    let since = now - rules.plan.duplicates_within();
+    if rules.plan.duplicate_days > 0 && known.texted_at.is_some_and(|at| at > since) {
         return refuse("texted_lately");
     }
-    let rendered = match rules.render(facts) {
-        Ok(Some(rendered)) => rendered,
-        Ok(None) => return refuse("no_such_text"),
-        Err(RenderError::Missing(name)) => return refuse(&format!("missing:{name}")),
-        Err(RenderError::TooLong(_)) => return refuse("too_long"),
-        Err(RenderError::Blank) => return refuse("blank"),
+    let text = match text() {
+        Ok(text) => text,
+        Err(reason) => return Verdict::Refuse { reason },
     };
-    match rules.plan.hours.next_open(facts.zones, &rules.holidays, MARGIN, facts.now) {
-        Some(until) if until > facts.now => Verdict::Hold { until, reason: "quiet_hours" },
-        Some(_) => Verdict::Send(rendered),
+    match opens() {
+        Some(until) if until > now => Verdict::Hold { until, reason: "quiet_hours" },
+        Some(_) => Verdict::Send(text),
         None => refuse("no_common_hour"),
     }
 }
@@ -137,7 +165,7 @@ mod tests {
     }
 
     fn facts<'f>(now: &str, zones: &'f [Tz], fields: &'f BTreeMap<String, String>) -> Facts<'f> {
-        Facts { now: at(now), variant: "A", zones, fields, opted_out: false, kept_out: None, texted_at: None }
+        Facts { now: at(now), variant: "A", zones, fields, known: Known::default() }
     }
 
     fn verdict(plan: &Plan, facts: &Facts<'_>) -> String {
@@ -166,7 +194,7 @@ mod tests {
             "Hi , reply STOP to opt out"
         );
         let lately = Facts {
-            texted_at: Some(at("2026-03-01T18:00:00Z")),
+            known: Known { texted_at: Some(at("2026-03-01T18:00:00Z")), ..Known::default() },
             ..facts("2026-03-02T17:00:00Z", &[New_York], &fields)
         };
         assert_eq!(verdict(&plan, &lately), "texted_lately");
@@ -208,7 +236,8 @@ mod tests {
             let rules = Rules::new(&plan, &Holidays::new()).unwrap();
             let now = DateTime::from_timestamp(start, 0).unwrap();
             let texted_at = lately.map(|hours| now - TimeDelta::hours(hours));
-            let facts = Facts { now, variant: "A", zones: &zones, fields: &fields, opted_out, kept_out: None, texted_at };
+            let known = Known { opted_out, kept_out: None, texted_at };
+            let facts = Facts { now, variant: "A", zones: &zones, fields: &fields, known };
             match decide(&rules, &facts) {
                 Verdict::Send(_) => {
                     prop_assert!(!opted_out && has_name && lately.is_none_or(|hours| hours >= 24));

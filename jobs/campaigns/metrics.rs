@@ -2,6 +2,8 @@
 
 use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
 
+use super::breaker::Cause;
+
 /// Outcomes of tries.
 const OUTCOMES: [&str; 5] = ["accepted", "refused", "not_sent", "stopped", "unknown"];
 /// What the gate says of a recipient.
@@ -13,6 +15,7 @@ pub struct CampaignMetrics {
     pub(super) verdicts: IntCounterVec,
     pub(super) outcomes: IntCounterVec,
     pub(super) held: IntCounter,
+    trips: IntCounterVec,
 }
 
 impl CampaignMetrics {
@@ -38,7 +41,22 @@ impl CampaignMetrics {
         let held =
             IntCounter::new("trunkline_campaigns_held_total", "Campaigns that the program paused by itself")?;
         registry.register(Box::new(held.clone()))?;
-        Ok(Self { verdicts, outcomes, held })
+        let causes = Cause::ALL.map(Cause::as_str);
+        let trips = counters(
+            "trunkline_breaker_trips_total",
+            "Times the breaker stopped a campaign or a number",
+            "cause",
+            &causes,
+        )?;
+        Ok(Self { verdicts, outcomes, held, trips })
+    }
+
+    /// The breaker tripped; `paused`: over a campaign, not over a number.
+    pub(super) fn trip(&self, cause: Cause, paused: bool) {
+        self.trips.with_label_values(&[cause.as_str()]).inc();
+        if paused {
+            self.held.inc();
+        }
     }
 
     pub(super) fn verdict(&self, verdict: &str, count: usize) {

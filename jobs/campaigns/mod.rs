@@ -4,12 +4,15 @@
 //! * [`Plan`]: what a campaign is to do. [`State`]: where it is, and which moves there are.
 //! * [`Variant`], [`Assignment`]: texts that are tried against each other, and who gets which.
 //! * [`Template`], [`sms`], [`hours`]: the words, what they cost, when they may go.
-//! * [`gate`]: the decision about one text, as a pure function; `admit` puts it to the database.
+//! * [`gate`]: the decision about one text, as a pure function; `round` the same about those whose turn it is; `admit` puts both
+//!   to the database.
+//! * [`breaker`]: what stops a campaign or a number by itself.
 //! * [`PumpCampaign`]: the task that carries a campaign out, a few seconds at a time.
 //! * `operate`: what people do.
 
 mod admit;
 mod audience;
+pub mod breaker;
 pub mod gate;
 pub mod hours;
 mod metrics;
@@ -17,6 +20,7 @@ mod operate;
 mod plan;
 mod pump;
 mod read;
+mod round;
 pub mod sms;
 mod state;
 mod table;
@@ -26,6 +30,7 @@ mod variants;
 use trunkline_platform::db::Stmt;
 
 pub use audience::add_recipients;
+pub use breaker::{BreakerSettings, Threshold, ThresholdError};
 pub use hours::{Holidays, Hours};
 pub use metrics::CampaignMetrics;
 pub use operate::{OperateError, change, create, make_move};
@@ -41,8 +46,16 @@ pub use variants::{Assignment, HOLDOUT, Variant};
 #[derive(Clone, Debug)]
 pub struct CampaignServices {
     pub holidays: Holidays,
+    pub breaker: BreakerSettings,
     pub metrics: CampaignMetrics,
 }
 
-pub(crate) static STATEMENTS: &[&[&Stmt]] =
-    &[admit::STATEMENTS, audience::STATEMENTS, operate::STATEMENTS, read::STATEMENTS, table::STATEMENTS];
+pub(crate) static STATEMENTS: &[&[&Stmt]] = &[
+    admit::STATEMENTS,
+    audience::STATEMENTS,
+    breaker::ALL_STATEMENTS[0],
+    breaker::ALL_STATEMENTS[1],
+    operate::STATEMENTS,
+    read::STATEMENTS,
+    table::STATEMENTS,
+];

@@ -10,7 +10,7 @@ use trunkline_platform::task::{NewTask, TaskTx};
 use super::plan::{Plan, PlanError};
 use super::state::{IllegalMove, Move, State};
 use super::table::{self, CampaignRow};
-use super::{Audience, PumpCampaign};
+use super::{Audience, PumpCampaign, breaker};
 
 trunkline_platform::statements! {
     CREATE_CAMPAIGN = same {
@@ -38,6 +38,11 @@ pub enum OperateError {
     Fixed(&'static str, State),
     #[error("the time lies in the past")]
     Past,
+    #[error(
+        "the breaker holds every number it is sent from: {0}; look at `trunkline campaigns numbers`, then let one go on by \
+         `trunkline campaigns release`"
+    )]
+    NumbersHeld(String),
     #[error("a plan or a task cannot be written")]
     Json(#[from] serde_json::Error),
     #[error(transparent)]
@@ -91,6 +96,14 @@ pub async fn make_move(
     let at = at.filter(|_| to == Move::Schedule);
     if to == Move::Schedule && at.is_none_or(|at| at <= now) {
         return Err(OperateError::Past);
+    }
+    if to == Move::Resume
+        && let Some(reason) = breaker::all_held(tx.session(), &row.plan.0.senders).await?
+    {
+        return Err(OperateError::NumbersHeld(reason));
+    }
+    if matches!(to, Move::Resume | Move::Cancel) {
+        breaker::release_campaign(tx.session(), id, actor, now).await?;
     }
     table::put(tx.session(), &row, state, actor.reason.as_deref(), at, now).await?;
     if matches!(state, State::Running | State::Scheduled) {
@@ -174,7 +187,8 @@ pub(super) async fn move_by_program(
     Ok(true)
 }
 
-fn program(reason: Option<&str>) -> Actor {
+/// Who acts when nobody does.
+pub(super) fn program(reason: Option<&str>) -> Actor {
     Actor { name: "program".to_owned(), reason: reason.map(str::to_owned) }
 }
 

@@ -16,6 +16,7 @@ use trunkline_platform::db::Session;
 use trunkline_platform::job::{Context, Done, Failure, Job, Queue, Retry};
 
 use super::admit::{Admitted, admit};
+use super::breaker::{self, Fault, JUDGE_EVERY};
 use super::table::{self, CampaignRow};
 use super::{Move, State, audience, operate};
 use crate::provider::ProviderError;
@@ -56,6 +57,8 @@ impl Job for PumpCampaign {
             frozen: begun.as_ref().is_some_and(|row| row.frozen_at.is_some()),
             ended: begun.is_none(),
             next: cx.now(),
+            judged_at: None,
+            senders: begun.map(|row| row.plan.0.senders).unwrap_or_default(),
             held: None,
             trouble: None,
         };
@@ -75,6 +78,9 @@ struct Turn {
     /// No pump follows.
     ended: bool,
     next: DateTime<Utc>,
+    /// When the breaker last looked at the latest texts of the campaign and its numbers.
+    judged_at: Option<DateTime<Utc>>,
+    senders: Vec<String>,
     /// Why the campaign is to be paused.
     held: Option<String>,
     trouble: Option<Failure>,
@@ -150,6 +156,14 @@ impl PumpCampaign {
                 return Ok(Vec::new());
             }
         }
+        let now = cx.now();
+        if turn.judged_at.is_none_or(|at| now - at >= JUDGE_EVERY) {
+            turn.judged_at = Some(now);
+            turn.ended = breaker::watch(cx, self.campaign, self.generation, &turn.senders).await?;
+            if turn.ended {
+                return Ok(Vec::new());
+            }
+        }
         match admit(cx, self.campaign, self.generation).await? {
             Admitted::Texts { intents, next } => {
                 turn.next = next;
@@ -190,8 +204,13 @@ impl PumpCampaign {
                 "not_sent"
             }
             Outcome::Stopped { code, reason } => {
-                let code = code.as_deref().map(|code| format!(" ({code})")).unwrap_or_default();
-                turn.held = Some(format!("{reason}{code}"));
+                let intent = &called.intent;
+                match Fault::of_answer(reason, code.as_deref(), &intent.sender, intent.id) {
+                    Some(fault) => {
+                        turn.ended |= breaker::trip(cx, self.campaign, self.generation, &fault).await?;
+                    }
+                    None => turn.held = Some((*reason).to_owned()),
+                }
                 "stopped"
             }
             Outcome::Unknown { .. } => {

@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use trunkline_platform::db::{Db, DbError};
 
-use super::admit::{self, Known};
-use super::gate::{Rules, Verdict};
+use super::admit;
+use super::gate::{Known, Rules, Verdict};
 use super::hours::Holidays;
 use super::plan::PlanError;
 use super::table::{self, CampaignRow};

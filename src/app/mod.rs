@@ -149,6 +149,7 @@ impl App {
         };
         let campaigns = CampaignServices {
             holidays: config.campaigns.holidays()?,
+            breaker: config.campaigns.breaker.settings(),
             metrics: CampaignMetrics::new(&metrics_registry)?,
         };
         let services = Arc::new(Services {

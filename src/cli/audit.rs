@@ -18,7 +18,7 @@ pub(super) struct ActorArgs {
     #[arg(long, value_name = "NAME")]
     by: Option<String>,
     /// Why, for whoever reads the audit later
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, visible_alias = "why", value_name = "TEXT")]
     reason: Option<String>,
 }
 

@@ -149,6 +149,7 @@ pub(super) fn out_of_range(config: &Config, settings: &BTreeMap<String, Setting>
         ("media.clamd_timeout", config.media.clamd_timeout, second, second * 300),
         ("admin.session", config.admin.session, second * 60, HOUR * 24 * 30),
         ("media.s3.presign", config.media.s3.presign.unwrap_or(second * 10), second * 10, HOUR),
+        ("campaigns.breaker.window", config.campaigns.breaker.window, minute, HOUR * 24),
         ("workers.poll_interval", workers.poll_interval, second / 100, second * 60),
         ("workers.lease", workers.lease, second * 3, HOUR),
         ("workers.grace", workers.grace, Duration::ZERO, HOUR),

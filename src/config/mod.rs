@@ -31,7 +31,7 @@ pub use flags::{Assignment, Flags, NoAssignment};
 pub use network::{Network, NetworkError};
 pub use origin::Origin;
 pub use sections::{
-    AdminConfig, AllowedHost, BusinessConfig, CampaignsConfig, ContactsConfig, DatabaseConfig,
+    AdminConfig, AllowedHost, BreakerConfig, BusinessConfig, CampaignsConfig, ContactsConfig, DatabaseConfig,
     EncryptionKind, HttpConfig, LogConfig, LogFormat, MediaConfig, OpenphoneConfig, ReceiverConfig,
     RedisConfig, RetentionConfig, S3Config, ScanMode, SchedulesConfig, StoreKind, WorkersConfig,
 };

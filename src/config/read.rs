@@ -9,6 +9,7 @@ use chrono_tz::Tz;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, de::Error};
 use tracing_subscriber::filter::{LevelFilter, Targets};
+use trunkline_jobs::campaigns::Threshold;
 use trunkline_jobs::contacts::number::Country;
 use trunkline_jobs::media::check::Kind;
 use trunkline_jobs::media::scan::ClamdAddress;
@@ -34,6 +35,14 @@ pub(super) fn timezone<'de, D: Deserializer<'de>>(de: D) -> Result<Tz, D::Error>
 pub(super) fn optional_path<'de, D: Deserializer<'de>>(de: D) -> Result<Option<PathBuf>, D::Error> {
     let text = String::deserialize(de)?;
     Ok(Some(text).filter(|text| !text.is_empty()).map(PathBuf::from))
+}
+
+/// A threshold such as `10% of 50`, or `off`.
+pub(super) fn threshold<'de, D: Deserializer<'de>>(de: D) -> Result<Option<Threshold>, D::Error> {
+    match String::deserialize(de)?.as_str() {
+        "off" => Ok(None),
+        text => text.parse().map(Some).map_err(D::Error::custom),
+    }
 }
 
 /// `name=30d`, each name once.

@@ -13,8 +13,8 @@ use chrono_tz::Tz;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, de::Error};
 use tracing_subscriber::filter::Targets;
-use trunkline_jobs::campaigns::Holidays;
 use trunkline_jobs::campaigns::hours::read_holidays;
+use trunkline_jobs::campaigns::{BreakerSettings, Holidays, Threshold};
 use trunkline_jobs::contacts::ContactServices;
 use trunkline_jobs::contacts::number::Country;
 use trunkline_jobs::contacts::optout::{MoreWords, Words, WordsError};
@@ -371,6 +371,28 @@ impl ContactsConfig {
 pub struct CampaignsConfig {
     #[serde(deserialize_with = "read::optional_path")]
     pub holidays: Option<PathBuf>,
+    pub breaker: BreakerConfig,
+}
+
+/// What stops a campaign or a number by itself.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BreakerConfig {
+    #[serde(deserialize_with = "units::duration")]
+    pub window: Duration,
+    #[serde(deserialize_with = "read::threshold")]
+    pub failures: Option<Threshold>,
+    #[serde(deserialize_with = "read::threshold")]
+    pub carrier_filter: Option<Threshold>,
+    #[serde(deserialize_with = "read::threshold")]
+    pub opt_outs: Option<Threshold>,
+}
+
+impl BreakerConfig {
+    pub fn settings(&self) -> BreakerSettings {
+        let Self { window, failures, carrier_filter, opt_outs } = *self;
+        BreakerSettings { window, failures, carrier_filter, opt_outs }
+    }
 }
 
 impl CampaignsConfig {

@@ -36,7 +36,7 @@ pub(crate) const SENDING: [&str; 5] = [
 
 /// A provider, and the jobs that text through it, on the test's clock.
 pub(crate) struct Stage<'e> {
-    env: &'e Env,
+    pub(crate) env: &'e Env,
     pub(crate) simulator: SimulatorHandle,
     pub(crate) kit: Kit<Services>,
     pub(crate) line: String,
@@ -57,12 +57,18 @@ pub(crate) fn numbers(count: usize) -> Vec<String> {
 impl<'e> Stage<'e> {
     /// It is eleven in the morning in New York.
     pub(crate) async fn new(env: &'e Env, faults: &str) -> Self {
+        Self::among(env, faults, "").await
+    }
+
+    /// Among people of these manners.
+    pub(crate) async fn among(env: &'e Env, faults: &str, manners: &str) -> Self {
         env.clock.advance(TimeDelta::hours(7));
         let clock = env.clock.clone();
         let mut config = provider();
         config.clock = Arc::new(move || -> DateTime<Utc> { clock.now() });
         config.calls_per_second = 1_000_000;
         config.faults = faults.parse().unwrap();
+        config.manners = manners.parse().unwrap();
         let simulator = Simulator::start(config).await.unwrap();
         let media = Keeper::new(env).await.services.media.clone();
         let kit = Keeper::with(env, media, provider_at(env, &simulator)).kit();
@@ -74,8 +80,9 @@ impl<'e> Stage<'e> {
     }
 
     pub(crate) async fn draft(&self, plan: &Plan, numbers: &[String]) -> CampaignRow {
+        let earlier = campaigns::list(&self.env.db, None, 1_000).await.unwrap().len();
         let mut tx = self.env.db.write().await.unwrap();
-        let name = format!("sale {}", self.env.clock.now().timestamp_micros());
+        let name = format!("sale {earlier}");
         let campaign = create(&mut tx, &name, plan, &ana(), self.env.clock.now()).await.unwrap();
         add_recipients(&mut tx, &campaign, numbers, self.env.clock.now()).await.unwrap();
         tx.commit().await.unwrap();
@@ -86,7 +93,12 @@ impl<'e> Stage<'e> {
         self.make_at(id, to, None).await
     }
 
-    async fn make_at(&self, id: i64, to: Move, at: Option<DateTime<Utc>>) -> Result<State, OperateError> {
+    pub(crate) async fn make_at(
+        &self,
+        id: i64,
+        to: Move,
+        at: Option<DateTime<Utc>>,
+    ) -> Result<State, OperateError> {
         let tasks = self.env.tasks();
         let mut tx = tasks.begin().await.unwrap();
         let state = make_move(&mut tx, id, to, at, &ana(), self.env.clock.now()).await?;

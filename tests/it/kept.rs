@@ -254,10 +254,11 @@ pub(crate) async fn store(folder: &Path) -> MediaStore {
     MediaStore::local(folder.join("media")).await.unwrap()
 }
 
-/// No day off.
+/// No day off, and the breaker as the program comes with it.
 pub(crate) fn campaigns() -> CampaignServices {
+    let config = trunkline::config::Config::load(&trunkline::config::Flags::default(), []).unwrap();
     let metrics = CampaignMetrics::new(&prometheus::Registry::new()).unwrap();
-    CampaignServices { holidays: Holidays::new(), metrics }
+    CampaignServices { holidays: Holidays::new(), breaker: config.campaigns.breaker.settings(), metrics }
 }
 
 /// The rate of the provider, and no key to ask with.

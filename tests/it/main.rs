@@ -8,6 +8,7 @@ mod servers;
 mod admin;
 mod attempts;
 mod bell;
+mod breaker;
 mod call_stats;
 mod calls;
 mod calls_cli;

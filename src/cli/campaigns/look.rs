@@ -3,13 +3,17 @@
 use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::{Value, json};
-use trunkline_jobs::campaigns::{self, CampaignRow};
+use trunkline_jobs::campaigns::{self, CampaignRow, breaker};
 use trunkline_platform::clock::Clock;
 use trunkline_platform::db::Db;
 
+use super::numbers;
 use crate::cli::{database, output};
 use crate::config::Config;
 use crate::mask;
+
+/// The latest times the breaker stopped a campaign.
+const MOST_TRIPS: u32 = 10;
 
 #[derive(Args, Debug)]
 pub(super) struct List {
@@ -91,8 +95,10 @@ impl Show {
     async fn text(&self, db: &Db) -> Result<String> {
         let campaign = found(db, self.id).await?;
         let outcomes = campaigns::outcomes(db, self.id).await?;
+        let trips = breaker::trips_of(db, self.id, MOST_TRIPS).await?;
         if self.json {
             let mut document = serde_json::to_value(&campaign)?;
+            document["trips"] = serde_json::to_value(&trips)?;
             document["outcomes"] = serde_json::to_value(&outcomes)?;
             return output::json(&document);
         }
@@ -102,6 +108,7 @@ impl Show {
         let mut text = format!("campaign {} {:?} is {}\n", campaign.id, campaign.name, campaign.state);
         text += &output::fields(&[
             ("why", campaign.reason.as_deref().map(mask::phones_in)),
+            ("seen", trips.iter().find(|trip| trip.released_at.is_none()).map(numbers::seen)),
             ("waits for", campaign.waits_for.clone()),
             ("until", at(campaign.next_at)),
             ("starts", at(campaign.scheduled_for)),

@@ -3,6 +3,7 @@
 mod act;
 mod create;
 mod look;
+mod numbers;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
@@ -37,6 +38,10 @@ enum Action {
     Cancel(act::Cancel),
     /// Change the rate, the hours, the cap or the budget, while it runs too
     Change(act::ChangePlan),
+    /// List our numbers that the breaker holds, and why
+    Numbers(numbers::Numbers),
+    /// Let a number that the breaker holds send again
+    Release(numbers::Release),
 }
 
 impl CampaignsCommand {
@@ -52,6 +57,8 @@ impl CampaignsCommand {
             Action::Resume(resume) => resume.run(config).await,
             Action::Cancel(cancel) => cancel.run(config).await,
             Action::Change(change) => change.run(config).await,
+            Action::Numbers(numbers) => numbers.run(config).await,
+            Action::Release(release) => release.run(config).await,
         }
     }
 }
