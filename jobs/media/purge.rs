@@ -4,7 +4,7 @@
 //! It keeps what was known of the file, and says when it was purged; its link is forgotten, since whoever has it has
 //! the file. Then the contents are removed as [`contents`](super::contents) says, so that a download of the same content
 //! at the same moment loses nothing. If that fails, or the process dies before it, they are contents that nobody names,
-//! and the next run of `media.purge` goes on.
+//! and `media.orphans` goes on.
 
 use std::time::Duration;
 
@@ -20,8 +20,6 @@ use super::table::MediaId;
 
 /// Rows of one transaction.
 pub const BATCH: usize = 500;
-/// Contents that one run goes on with.
-const MOST_BEGUN: u32 = 1_000;
 
 trunkline_platform::statements! {
     EXPIRED = same {
@@ -89,7 +87,7 @@ pub struct Purged {
     pub contents: usize,
     /// How large the purged files were, thumbnails included.
     pub bytes: u64,
-    /// Contents that could not be removed; the next run goes on with them.
+    /// Contents that could not be removed; `media.orphans` goes on with them.
     pub left: usize,
 }
 
@@ -178,16 +176,6 @@ pub(crate) async fn purge(
     Ok(Purged { files, contents, bytes, left })
 }
 
-/// Removes what a process that died meanwhile was about to remove.
-pub(crate) async fn go_on(
-    db: &Db,
-    store: &MediaStore,
-    now: DateTime<Utc>,
-) -> Result<(usize, usize), DbError> {
-    let begun = contents::abandoned(db, now, MOST_BEGUN).await?;
-    remove(db, store, &begun, now).await
-}
-
 /// Removes contents that no row names any more. Returns how many are gone and how many could not be removed.
 pub(super) async fn remove(
     db: &Db,
@@ -204,7 +192,7 @@ pub(super) async fn remove(
     let failed = usize::from(removed.error.is_some());
     if let Some(error) = &removed.error {
         let error = trunkline_platform::chain(error);
-        tracing::warn!(error, "contents could not be removed; the next run of media.purge tries again");
+        tracing::warn!(error, "contents could not be removed; media.orphans tries again in an hour or two");
     }
     Ok((removed.contents.len(), failed))
 }

@@ -21,6 +21,7 @@ use trunkline_platform::audit::{self, Actor, AuditFilter, AuditRow};
 use trunkline_platform::task::{NewTask, Tasks};
 
 use crate::harness::{Act, Acts, Env, Play, both_engines};
+use crate::kept::store;
 
 /// The pages and the API on a port of their own, on a test's database and clock.
 pub(crate) struct Site {
@@ -32,16 +33,20 @@ pub(crate) struct Site {
 
 impl Site {
     pub(crate) async fn start(env: &Env) -> Self {
-        let settings =
-            AccessSettings { rate_per_second: 100, rate_burst: 1_000, session: TimeDelta::hours(12) };
-        Self::with(env, settings).await
+        Self::on(env, store(env.folder()).await).await
     }
 
-    async fn with(env: &Env, settings: AccessSettings) -> Self {
+    /// With its media in this store.
+    pub(crate) async fn on(env: &Env, store: MediaStore) -> Self {
+        let settings =
+            AccessSettings { rate_per_second: 100, rate_burst: 1_000, session: TimeDelta::hours(12) };
+        Self::with(env, settings, store).await
+    }
+
+    async fn with(env: &Env, settings: AccessSettings, store: MediaStore) -> Self {
         let keys = Keys::new(env.db.clone(), env.clock.clone(), StdRng::seed_from_u64(7));
         let access = Access::new(keys, settings, AccessMetrics::new(&Registry::new()).unwrap());
         let gate = Gate { access: access.clone(), sources: Sources::new(Vec::new()) };
-        let store = MediaStore::local(env.folder().join("media")).await.unwrap();
         let tasks = env.tasks();
         let desk = Desk { tasks: tasks.clone(), store, gate: gate.clone(), listeners: Listeners::default() };
         let api = admin::routes(&desk, CorrelationIds::of_requests(7));
@@ -316,7 +321,7 @@ both_engines! {
 
     async fn the_allowance_of_a_key_is_told_and_kept(env: Env) {
         let settings = AccessSettings { rate_per_second: 1, rate_burst: 3, session: TimeDelta::hours(1) };
-        let site = Site::with(&env, settings).await;
+        let site = Site::with(&env, settings, store(env.folder()).await).await;
         let (key, other) = (site.key(&[Scope::Read]).await, site.key(&[Scope::Read]).await);
         for left in ["2", "1", "0"] {
             let answer = site.get("/api/v1/tasks", &key).await;

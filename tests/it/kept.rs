@@ -236,9 +236,14 @@ pub(crate) fn delivery(env: &Env, body: &str) -> Delivery {
 }
 
 pub(crate) fn fetcher() -> Fetcher {
+    fetcher_up_to(1_000_000)
+}
+
+/// Of files of so many bytes.
+pub(crate) fn fetcher_up_to(max_bytes: u64) -> Fetcher {
     let short = Duration::from_secs(5);
     Fetcher::new(FetchConfig {
-        max_bytes: 1_000_000,
+        max_bytes,
         timeout: short,
         connect_timeout: short,
         read_timeout: short,

@@ -7,20 +7,21 @@ use poem::{Response, Route, Server, get, handler};
 use reqwest::{Method, StatusCode, header};
 use serde_json::{Value, json};
 use trunkline::access::Scope;
+use trunkline_jobs::media::MediaStore;
 use trunkline_openphone::factory::render;
 
 use crate::admin::{Site, entries};
 use crate::harness::browser::{Browser, Colours, Width};
 use crate::harness::{Env, both_engines};
-use crate::kept::Keeper;
+use crate::kept::{Keeper, store};
 
-const CALL: &str = "AC11223344556677889900aabbccddeeff";
+pub(crate) const CALL: &str = "AC11223344556677889900aabbccddeeff";
 /// As the simulator sends them.
 const RECORDING: &str = "f-00000000000000aa.mp3";
 const SECONDS: u32 = 60;
 
 /// A minute of a tone, as a recording of some length is needed to seek in.
-fn long_recording() -> Vec<u8> {
+pub(crate) fn long_recording() -> Vec<u8> {
     const RATE: u32 = 8_000;
     let size = RATE * SECONDS * 2;
     let mut file = b"RIFF".to_vec();
@@ -65,58 +66,66 @@ fn recorded(call: &str, files: &[(&str, String)]) -> String {
 
 /// A site with a call whose recordings are stored; the long one comes first.
 async fn with_recordings(env: &Env) -> Site {
+    with_recordings_in(env, store(env.folder()).await).await
+}
+
+pub(crate) async fn with_recordings_in(env: &Env, store: MediaStore) -> Site {
     let base = host().await;
-    let keeper = Keeper::new(env).await;
+    let keeper = Keeper::on(env, store.clone());
     let files = [("RE1", format!("{base}long.wav")), ("RE2", format!("{base}{RECORDING}"))];
     keeper.tell_and_work(&[recorded(CALL, &files)]).await;
     keeper.assert_nothing_failed().await;
-    Site::start(env).await
+    Site::on(env, store).await
 }
 
 async fn listenings(env: &Env) -> usize {
     entries(env).await.iter().filter(|row| row.action == "media.read").count()
 }
 
+/// The long recording, asked for by a path in every way that a player asks.
+pub(crate) async fn assert_handed_out_in_parts(site: &Site, path: &str) {
+    let key = site.key(&[Scope::Read, Scope::Pii]).await;
+    let whole = site.get(path, &key).await;
+    assert_eq!(whole.status(), StatusCode::OK);
+    let header = |name: &str| whole.headers()[name].to_str().unwrap().to_owned();
+    assert_eq!(header("accept-ranges"), "bytes");
+    assert!(header("content-type").starts_with("audio/"), "{}", header("content-type"));
+    assert_eq!(header("x-content-type-options"), "nosniff");
+    assert!(header("content-security-policy").ends_with("sandbox"));
+    assert!(header("content-disposition").starts_with("inline; filename=\"recording-"));
+    assert_eq!(header("cache-control"), "private, no-cache");
+    let (etag, modified) = (header("etag"), header("last-modified"));
+    let expected = long_recording();
+    assert_eq!(header("content-length"), expected.len().to_string());
+    assert_eq!(whole.bytes().await.unwrap(), expected);
+
+    let ask = |name: header::HeaderName, value: &str| {
+        site.ask(Method::GET, path).bearer_auth(&key).header(name, value)
+    };
+    let part = ask(header::RANGE, "bytes=1000-1999").send().await.unwrap();
+    assert_eq!(part.status(), StatusCode::PARTIAL_CONTENT);
+    assert_eq!(part.headers()["content-range"], format!("bytes 1000-1999/{}", expected.len()).as_str());
+    assert_eq!(part.bytes().await.unwrap(), expected[1_000..2_000]);
+    let end = ask(header::RANGE, "bytes=-7").send().await.unwrap();
+    assert_eq!(end.bytes().await.unwrap(), expected[expected.len() - 7..]);
+    let beyond = ask(header::RANGE, "bytes=99999999-").send().await.unwrap();
+    assert_eq!(beyond.status(), StatusCode::RANGE_NOT_SATISFIABLE);
+    assert_eq!(beyond.headers()["content-range"], format!("bytes */{}", expected.len()).as_str());
+    for (name, value) in [(header::IF_NONE_MATCH, &etag), (header::IF_MODIFIED_SINCE, &modified)] {
+        let had = ask(name, value).send().await.unwrap();
+        assert_eq!(had.status(), StatusCode::NOT_MODIFIED);
+        assert!(had.bytes().await.unwrap().is_empty());
+    }
+    let other = ask(header::RANGE, "bytes=0-9").header(header::IF_RANGE, "\"other\"").send().await.unwrap();
+    assert_eq!(other.status(), StatusCode::OK);
+    let head = site.ask(Method::HEAD, path).bearer_auth(&key).send().await.unwrap();
+    assert_eq!(head.headers()["content-length"], expected.len().to_string().as_str());
+}
+
 both_engines! {
     async fn a_recording_is_handed_out_whole_in_part_and_not_again_to_who_has_it(env: Env) {
         let site = with_recordings(&env).await;
-        let key = site.key(&[Scope::Read, Scope::Pii]).await;
-        let path = format!("/api/v1/calls/{CALL}/recording");
-        let whole = site.get(&path, &key).await;
-        assert_eq!(whole.status(), StatusCode::OK);
-        let header = |name: &str| whole.headers()[name].to_str().unwrap().to_owned();
-        assert_eq!(header("accept-ranges"), "bytes");
-        assert!(header("content-type").starts_with("audio/"), "{}", header("content-type"));
-        assert_eq!(header("x-content-type-options"), "nosniff");
-        assert!(header("content-security-policy").ends_with("sandbox"));
-        assert!(header("content-disposition").starts_with("inline; filename=\"recording-"));
-        assert_eq!(header("cache-control"), "private, no-cache");
-        let (etag, modified) = (header("etag"), header("last-modified"));
-        let expected = long_recording();
-        assert_eq!(header("content-length"), expected.len().to_string());
-        assert_eq!(whole.bytes().await.unwrap(), expected);
-
-        let ask = |name: header::HeaderName, value: &str| {
-            site.ask(Method::GET, &path).bearer_auth(&key).header(name, value)
-        };
-        let part = ask(header::RANGE, "bytes=1000-1999").send().await.unwrap();
-        assert_eq!(part.status(), StatusCode::PARTIAL_CONTENT);
-        assert_eq!(part.headers()["content-range"], format!("bytes 1000-1999/{}", expected.len()).as_str());
-        assert_eq!(part.bytes().await.unwrap(), expected[1_000..2_000]);
-        let end = ask(header::RANGE, "bytes=-7").send().await.unwrap();
-        assert_eq!(end.bytes().await.unwrap(), expected[expected.len() - 7..]);
-        let beyond = ask(header::RANGE, "bytes=99999999-").send().await.unwrap();
-        assert_eq!(beyond.status(), StatusCode::RANGE_NOT_SATISFIABLE);
-        assert_eq!(beyond.headers()["content-range"], format!("bytes */{}", expected.len()).as_str());
-        for (name, value) in [(header::IF_NONE_MATCH, &etag), (header::IF_MODIFIED_SINCE, &modified)] {
-            let had = ask(name, value).send().await.unwrap();
-            assert_eq!(had.status(), StatusCode::NOT_MODIFIED);
-            assert!(had.bytes().await.unwrap().is_empty());
-        }
-        let other = ask(header::RANGE, "bytes=0-9").header(header::IF_RANGE, "\"other\"").send().await.unwrap();
-        assert_eq!(other.status(), StatusCode::OK);
-        let head = site.ask(Method::HEAD, &path).bearer_auth(&key).send().await.unwrap();
-        assert_eq!(head.headers()["content-length"], expected.len().to_string().as_str());
+        assert_handed_out_in_parts(&site, &format!("/api/v1/calls/{CALL}/recording")).await;
     }
 
     async fn a_listening_is_one_entry_however_many_requests_it_takes(env: Env) {

@@ -12,7 +12,7 @@ use crate::media_checks::left_in_temp;
 use crate::servers::clamd::{SIGNATURE, STREAM_MAX, eicar};
 use crate::servers::{self, Clamd};
 
-fn scanner(clamd: &Clamd) -> Scanner {
+pub(crate) fn scanner(clamd: &Clamd) -> Scanner {
     let clamd = clamd.address().parse().unwrap();
     Scanner { clamd, timeout: std::time::Duration::from_secs(30), max_bytes: STREAM_MAX }
 }

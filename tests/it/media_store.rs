@@ -8,15 +8,11 @@ use sha2::{Digest, Sha256};
 use tempfile::{NamedTempFile, TempDir};
 use tokio::io::AsyncReadExt;
 use trunkline_jobs::media::{self, MediaStore, Sha256Hash, StoreError};
-use trunkline_openphone::event::Generation;
-use trunkline_openphone::factory::{Factory, render};
 use trunkline_platform::clock::Clock;
 use trunkline_platform::task::TaskState;
 
 use crate::harness::s3::S3Server;
-use crate::harness::{Env, Program, both_engines, provider, provider_for, start_time, until};
-use crate::kept::Keeper;
-use crate::media::{bodies, host};
+use crate::harness::{Env, Program, both_engines, provider, provider_for, until};
 
 /// Three parts.
 const LARGE: usize = 40 << 20;
@@ -69,42 +65,6 @@ async fn stores() -> ((S3Server, TempDir), [MediaStore; 2]) {
 }
 
 both_engines! {
-    async fn both_stores_end_with_the_same_files_each_stored_once(env: Env) {
-        let mut factory = Factory::new(3).with_media_base(host().await.parse().unwrap());
-        let events = [
-            factory.picture_message(Generation::Dated, start_time()),
-            factory.answered_call(Generation::Dated, start_time()),
-            factory.missed_call(Generation::App, start_time()),
-        ]
-        .concat();
-        let told = bodies(&events);
-        let mut contents: Vec<&str> =
-            events.iter().flat_map(|event| &event.media).map(|file| file.sha256.as_str()).collect();
-        contents.sort_unstable();
-        contents.dedup();
-        let (_ground, stores) = stores().await;
-        for store in stores {
-            let keeper = Keeper::on(&env, store.clone());
-            keeper.forget().await;
-            keeper.tell_and_work(&[told.clone(), told.clone()].concat()).await;
-            keeper.assert_nothing_failed().await;
-            let stored = store.list(None, 1_000).await.unwrap();
-            let hashes: Vec<String> = stored.iter().map(|object| object.hash.to_string()).collect();
-            let mut named = keeper.rows("media", "sha256").await;
-            named.extend(keeper.rows("media", "thumbnail_sha256").await);
-            let mut named: Vec<String> = named.iter().map(|row| row.replace("media ", "")).collect();
-            named.retain(|hash| hash != "-");
-            named.sort_unstable();
-            named.dedup();
-            assert_eq!(hashes, named, "in order, each once");
-            assert!(contents.iter().all(|content| named.iter().any(|hash| hash == content)));
-            for file in events.iter().flat_map(|event| &event.media) {
-                assert_eq!(keeper.stored(&file.sha256.parse().unwrap()).await, render(&file.name).unwrap().bytes);
-            }
-            assert_eq!(left_in_temp(&store), 0);
-        }
-    }
-
     async fn the_program_keeps_its_media_in_a_bucket(env: Env) {
         let server = S3Server::start().await;
         let mut config = provider();

@@ -62,13 +62,15 @@ pub struct Factory {
     rng: StdRng,
     world: World,
     media_base: Option<Url>,
+    /// A picture that somebody may send again.
+    passed_on: Option<MediaFile>,
 }
 
 impl Factory {
     /// A factory whose every choice follows from `seed`.
     pub fn new(seed: u64) -> Self {
         let media_base = Url::parse("http://127.0.0.1/media/").ok();
-        Self { rng: StdRng::seed_from_u64(seed), world: World::new(), media_base }
+        Self { rng: StdRng::seed_from_u64(seed), world: World::new(), media_base, passed_on: None }
     }
 
     /// Where the files of its events are served; ends in a slash.

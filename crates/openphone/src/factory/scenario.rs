@@ -23,15 +23,42 @@ impl Factory {
         self.event(EventType::MessageReceived, generation, now).into_iter().collect()
     }
 
-    /// Somebody sends us one or more pictures.
+    /// Somebody sends us one or more pictures, now and then one that somebody sent before.
     pub fn picture_message(&mut self, generation: Generation, now: DateTime<Utc>) -> Vec<FactoryEvent> {
-        let place = self.world.place(&mut self.rng);
-        let mut text = self.received(place, now);
-        text.text = self.pick(phrases::PICTURE).to_owned();
+        let mut files: Vec<MediaFile> = Vec::new();
         for _ in 0..self.rng.random_range(1..=3) {
-            text.media.extend(self.picture());
+            files.extend(self.picture());
         }
-        vec![self.tell_text(&text, EventType::MessageReceived, generation)]
+        if self.rng.random_bool(0.1) {
+            files.extend(self.passed_on.take());
+        }
+        self.passed_on = files.first().cloned();
+        vec![self.message_with(files, generation, now)]
+    }
+
+    /// Somebody sends us a document or somebody's card.
+    pub fn document_message(&mut self, generation: Generation, now: DateTime<Utc>) -> Vec<FactoryEvent> {
+        let kind = MediaKind::DOCUMENTS[self.rng.random_range(0..MediaKind::DOCUMENTS.len())];
+        let files = self.file(kind).into_iter().collect();
+        vec![self.message_with(files, generation, now)]
+    }
+
+    /// Somebody sends us a virus: the EICAR test file.
+    pub fn infected_message(&mut self, generation: Generation, now: DateTime<Utc>) -> Vec<FactoryEvent> {
+        let files = self.file(MediaKind::Eicar).into_iter().collect();
+        vec![self.message_with(files, generation, now)]
+    }
+
+    fn message_with(
+        &mut self,
+        media: Vec<MediaFile>,
+        generation: Generation,
+        now: DateTime<Utc>,
+    ) -> FactoryEvent {
+        let place = self.world.place(&mut self.rng);
+        let words = self.pick(phrases::PICTURE).to_owned();
+        let text = Text { text: words, media, ..self.received(place, now) };
+        self.tell_text(&text, EventType::MessageReceived, generation)
     }
 
     /// Somebody texts us and others in one thread.
@@ -100,7 +127,8 @@ impl Factory {
         match self.rng.random_range(0..100) {
             0..45 => self.text(generation, now),
             45..57 => self.event(EventType::MessageDelivered, generation, now).into_iter().collect(),
-            57..67 => self.picture_message(generation, now),
+            57..65 => self.picture_message(generation, now),
+            65..67 => self.document_message(generation, now),
             67..70 => self.group_text(generation, now),
             70..82 => self.answered_call(generation, now),
             82..92 => self.missed_call(generation, now),

@@ -27,6 +27,8 @@ pub struct Faults {
     pub tamper: f64,
     /// Before a delivery comes one that was signed long ago.
     pub stale_timestamp: f64,
+    /// Instead of what would happen by itself, somebody sends the EICAR test file.
+    pub infected: f64,
 }
 
 impl Default for Faults {
@@ -43,6 +45,7 @@ impl Default for Faults {
             late_by: Duration::from_secs(60),
             tamper: 0.0,
             stale_timestamp: 0.0,
+            infected: 0.0,
         }
     }
 }
@@ -83,6 +86,7 @@ impl Faults {
             "late_response" => &mut self.late_response,
             "tamper" => &mut self.tamper,
             "stale_timestamp" => &mut self.stale_timestamp,
+            "infected" => &mut self.infected,
             _ => return None,
         })
     }

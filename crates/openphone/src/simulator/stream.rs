@@ -4,7 +4,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use tokio::time::interval;
 
-use super::{lock, provider::Provider};
+use super::{Faults, lock, provider::Provider};
 
 /// Lets events happen until told to stop, or until there are as many as wanted.
 pub(super) fn start(provider: &Arc<Provider>, per_second: f64, most: Option<u64>) {
@@ -26,8 +26,13 @@ async fn run(provider: Arc<Provider>, per_second: f64, most: Option<u64>) {
             _ = beat.tick() => {}
         }
         while happening.is_empty() {
-            let generation = provider.any_generation();
-            happening.extend(lock(&provider.factory).anything(generation, provider.now()));
+            let (generation, now) = (provider.any_generation(), provider.now());
+            let infected = Faults::strikes(&mut lock(&provider.whims), provider.faults.infected);
+            let mut factory = lock(&provider.factory);
+            happening.extend(match infected {
+                true => factory.infected_message(generation, now),
+                false => factory.anything(generation, now),
+            });
         }
         let Some(event) = happening.pop_front() else { continue };
         if provider.submit(event).await.is_err() {

@@ -20,7 +20,7 @@ use super::*;
 use crate::{
     client::{ApiError, Client, ClientConfig, MessageQuery, SendMessage},
     event::{Event, EventType, Generation, MessageStatus, Payload, ProcessingStatus},
-    factory::{Factory, FactoryEvent},
+    factory::{Factory, FactoryEvent, MediaFile, MediaKind},
     signature::{self, Secrets, Tolerance, WEBHOOK_ID},
 };
 
@@ -437,6 +437,22 @@ async fn files_are_served_as_counted_and_only_without_the_key() {
         let leaking = reqwest::Client::new().get(&file.url).header("authorization", "key");
         assert_eq!(leaking.send().await.unwrap().status(), StatusCode::BAD_REQUEST);
     }
+}
+
+#[tokio::test]
+async fn a_stream_brings_files_of_every_kind_a_virus_among_them_and_some_twice() {
+    let (_, target) = receiver(0).await;
+    let faults = Faults { infected: 0.1, ..Faults::default() };
+    let stream = SimulatorConfig { rate_per_second: 5000.0, max_events: Some(400), faults, ..config() };
+    let simulator = Simulator::start(SimulatorConfig { target: Some(target), ..stream }).await.unwrap();
+    simulator.idle().await;
+    let told: Vec<MediaFile> =
+        simulator.deliveries().into_iter().flat_map(|delivery| delivery.media).collect();
+    let kinds: BTreeSet<&str> = told.iter().map(|file| file.content_type.as_str()).collect();
+    assert_eq!(kinds, MediaKind::ALL.map(MediaKind::content_type).into());
+    let pictures = || told.iter().filter(|file| file.content_type.starts_with("image/"));
+    let different: BTreeSet<&str> = pictures().map(|file| file.name.as_str()).collect();
+    assert!(different.len() < pictures().count());
 }
 
 #[tokio::test]

@@ -2,14 +2,18 @@
 
 use rand::{RngExt, rngs::StdRng};
 
+use super::scene::Scene;
+
 const WIDTH: u16 = 48;
 const HEIGHT: u16 = 36;
+const SIZE: (u32, u32) = (WIDTH as u32, HEIGHT as u32);
 
 pub(super) fn png(rng: &mut StdRng) -> Vec<u8> {
+    let scene = Scene::invent(rng);
     let mut rows = Vec::new();
-    for _ in 0..HEIGHT {
+    for y in 0..SIZE.1 {
         rows.push(0); // no filter
-        rows.extend((0..WIDTH * 3).map(|_| rng.random::<u8>()));
+        rows.extend((0..SIZE.0).flat_map(|x| scene.colour((x, y), SIZE)));
     }
     let mut header = Vec::new();
     header.extend(u32::from(WIDTH).to_be_bytes());
@@ -63,18 +67,22 @@ pub(super) fn gif(rng: &mut StdRng) -> Vec<u8> {
     const END: u8 = 129;
     const RUN: usize = 120;
 
+    let scene = Scene::invent(rng);
     let mut file = b"GIF89a".to_vec();
     file.extend(WIDTH.to_le_bytes());
     file.extend(HEIGHT.to_le_bytes());
     file.extend([0xF6, 0, 0]); // a table of 128 colours
-    file.extend((0..128 * 3).map(|_| rng.random::<u8>()));
+    file.extend(scene.colours.concat());
+    file.extend((scene.colours.len() * 3..128 * 3).map(|_| rng.random::<u8>()));
     file.extend([0x2C, 0, 0, 0, 0]);
     file.extend(WIDTH.to_le_bytes());
     file.extend(HEIGHT.to_le_bytes());
     file.extend([0, 7]);
 
-    let pixels: Vec<u8> =
-        (0..usize::from(WIDTH) * usize::from(HEIGHT)).map(|_| rng.random_range(0..128)).collect();
+    let pixels: Vec<u8> = (0..SIZE.1)
+        .flat_map(|y| (0..SIZE.0).map(move |x| (x, y)))
+        .map(|place| scene.part(place, SIZE) as u8)
+        .collect();
     let mut codes = Vec::new();
     for run in pixels.chunks(RUN) {
         codes.push(CLEAR);

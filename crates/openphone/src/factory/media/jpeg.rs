@@ -3,6 +3,8 @@
 
 use rand::{RngExt, rngs::StdRng};
 
+use super::scene::Scene;
+
 const BLOCKS: u16 = 48;
 
 /// The standard code for the size of a difference: (bits, length) by size.
@@ -31,10 +33,13 @@ pub(super) fn jpeg(rng: &mut StdRng) -> Vec<u8> {
     segment(&mut file, 0xC4, &[0x10, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
     segment(&mut file, 0xDA, &[1, 1, 0x00, 0, 63, 0]);
 
+    let (scene, side) = (Scene::invent(rng), u32::from(BLOCKS));
     let mut bits = Bits::default();
     let mut previous = 0;
-    for _ in 0..u32::from(BLOCKS) * u32::from(BLOCKS) {
-        let mean = rng.random_range(-128..=127);
+    for place in (0..side).flat_map(|y| (0..side).map(move |x| (x, y))) {
+        let colour = scene.colour(place, (side, side));
+        let grey = colour.iter().map(|&value| i32::from(value)).sum::<i32>() / 3;
+        let mean = grey + rng.random_range(-3..=3) - 128;
         bits.push_difference(mean - previous);
         bits.push(0, 1);
         previous = mean;

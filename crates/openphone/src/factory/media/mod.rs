@@ -1,11 +1,15 @@
-//! Files to attach: small, real, and made by code.
+//! Files to attach: small, real, and made by code. The pictures show something, so that a person can tell whether a
+//! copy of one came out well.
 //!
 //! A file's name says everything about it, so a server needs no store: the same name always gives
 //! the same bytes.
 
 mod audio;
+mod document;
 mod image;
 mod jpeg;
+mod scene;
+mod webp;
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use serde::{Deserialize, Serialize};
@@ -18,21 +22,41 @@ pub enum MediaKind {
     Png,
     Jpeg,
     Gif,
+    Webp,
     Mp3,
     Wav,
+    Pdf,
+    Card,
+    /// The EICAR test file: harmless, and a virus to every scanner. It is always the same.
+    Eicar,
 }
 
 impl MediaKind {
-    pub const ALL: [Self; 5] = [Self::Png, Self::Jpeg, Self::Gif, Self::Mp3, Self::Wav];
-    pub const IMAGES: [Self; 3] = [Self::Png, Self::Jpeg, Self::Gif];
+    pub const ALL: [Self; 9] = [
+        Self::Png,
+        Self::Jpeg,
+        Self::Gif,
+        Self::Webp,
+        Self::Mp3,
+        Self::Wav,
+        Self::Pdf,
+        Self::Card,
+        Self::Eicar,
+    ];
+    pub const IMAGES: [Self; 4] = [Self::Png, Self::Jpeg, Self::Gif, Self::Webp];
+    pub const DOCUMENTS: [Self; 2] = [Self::Pdf, Self::Card];
 
     pub fn extension(self) -> &'static str {
         match self {
             Self::Png => "png",
             Self::Jpeg => "jpeg",
             Self::Gif => "gif",
+            Self::Webp => "webp",
             Self::Mp3 => "mp3",
             Self::Wav => "wav",
+            Self::Pdf => "pdf",
+            Self::Card => "vcf",
+            Self::Eicar => "txt",
         }
     }
 
@@ -41,8 +65,12 @@ impl MediaKind {
             Self::Png => "image/png",
             Self::Jpeg => "image/jpeg",
             Self::Gif => "image/gif",
+            Self::Webp => "image/webp",
             Self::Mp3 => "audio/mpeg",
             Self::Wav => "audio/wav",
+            Self::Pdf => "application/pdf",
+            Self::Card => "text/vcard",
+            Self::Eicar => "text/plain",
         }
     }
 }
@@ -75,8 +103,12 @@ pub fn render(name: &str) -> Option<Media> {
         MediaKind::Png => image::png(&mut rng),
         MediaKind::Gif => image::gif(&mut rng),
         MediaKind::Jpeg => jpeg::jpeg(&mut rng),
+        MediaKind::Webp => webp::webp(&mut rng),
         MediaKind::Mp3 => audio::mp3(&mut rng),
         MediaKind::Wav => audio::wav(&mut rng),
+        MediaKind::Pdf => document::pdf(&mut rng),
+        MediaKind::Card => document::card(&mut rng),
+        MediaKind::Eicar => document::eicar(),
     };
     Some(Media { content_type: kind.content_type(), bytes })
 }
@@ -104,20 +136,24 @@ mod tests {
             let name = |n: u64| format!("f-{n:016x}.{}", kind.extension());
             let (first, again, other) = (render(&name(1)), render(&name(1)), render(&name(2)));
             assert_eq!(first, again);
-            assert_ne!(first, other);
+            assert_eq!(first == other, kind == MediaKind::Eicar);
             let size = first.unwrap().bytes.len();
-            assert!((1024..64 * 1024).contains(&size), "{kind:?} has {size} bytes");
+            assert!((64..64 * 1024).contains(&size), "{kind:?} has {size} bytes");
         }
     }
 
     #[test]
     fn each_kind_begins_as_it_should() {
-        let begins: [(MediaKind, &[u8]); 5] = [
+        let begins: [(MediaKind, &[u8]); 9] = [
             (MediaKind::Png, b"\x89PNG\r\n\x1a\n"),
             (MediaKind::Jpeg, b"\xff\xd8\xff"),
             (MediaKind::Gif, b"GIF89a"),
             (MediaKind::Mp3, b"ID3"),
             (MediaKind::Wav, b"RIFF"),
+            (MediaKind::Webp, b"RIFF"),
+            (MediaKind::Pdf, b"%PDF-"),
+            (MediaKind::Card, b"BEGIN:VCARD\r\n"),
+            (MediaKind::Eicar, b"X5O!P%@AP"),
         ];
         for (kind, magic) in begins {
             let media = render(&format!("f-00000000000000ff.{}", kind.extension())).unwrap();
