@@ -1,7 +1,7 @@
 //! How long a search takes over many transcripts, on both engines: words that are rare, common and in between,
 //! alone and together, phrases, beginnings, and filters. The texts have the word frequencies of real talk (Zipf).
 //!
-//! `cargo bench --bench search -- [TRANSCRIPTS]` (default: 100000)
+//! `cargo bench --bench search -- [TRANSCRIPTS] [ENGINE]` (default: 100000, both engines)
 
 mod bench;
 
@@ -130,10 +130,14 @@ fn began(number: usize) -> DateTime<Utc> {
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let count = std::env::args().skip(1).find_map(|word| word.parse().ok()).unwrap_or(100_000);
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let count = words.iter().find_map(|word| word.parse().ok()).unwrap_or(100_000);
+    let asked = |engine: &&str| words.iter().any(|word| word == engine);
+    let engines = ["sqlite", "postgres"];
+    let none = !engines.iter().any(asked);
     let language = Language::new();
     println!("{}; {count} transcripts of 15 turns, {ROUNDS} queries of each kind", machine());
-    for name in ["sqlite", "postgres"] {
+    for name in engines.into_iter().filter(|engine| none || asked(engine)) {
         let place = Place::open(name).await?;
         fill(&place, &language, count).await?;
         measure(&place, &language, count).await?;
@@ -175,7 +179,7 @@ async fn fill(place: &Place, language: &Language, count: usize) -> Result<()> {
 }
 
 async fn measure(place: &Place, language: &Language, count: usize) -> Result<()> {
-    let kinds: [(&str, Make); 14] = [
+    let kinds: [(&str, Make); 15] = [
         ("rare word", |l, rng, _| words(l.between(rng, 5_000..20_000))),
         ("usual word", |l, rng, _| words(l.between(rng, 200..2_000))),
         ("common word", |l, rng, _| words(l.between(rng, 0..20))),
@@ -204,6 +208,9 @@ async fn measure(place: &Place, language: &Language, count: usize) -> Result<()>
         }),
         ("beginning of 3 letters", |l, rng, _| {
             words(format!("{}*", l.between(rng, 0..2_000).chars().take(3).collect::<String>()))
+        }),
+        ("beginning of 4 letters", |l, rng, _| {
+            words(format!("{}*", l.between(rng, 0..20_000).chars().take(4).collect::<String>()))
         }),
         ("beginning of 5 letters", |l, rng, _| {
             words(format!("{}*", l.between(rng, 2_000..20_000).chars().take(5).collect::<String>()))

@@ -93,6 +93,9 @@ impl Job for DownloadMedia {
         {
             return Ok(Done::new());
         }
+        if cx.task().token > 1 {
+            table::note_task(db, &row, cx.task().id).await?;
+        }
         let fetched = match obtain(cx, &mut row).await? {
             Ok(fetched) => fetched,
             Err(error) => return Err(given_up(cx, &row, error).await?),

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use trunkline_platform::db::{Db, DbError, Rows, Session, sql_text};
 use trunkline_platform::job::{Context, Done, Failure};
+use trunkline_platform::task::TaskId;
 
 use super::check::Checked;
 use super::contents;
@@ -41,9 +42,10 @@ trunkline_platform::statements! {
     }
     LOAD = same {
         "SELECT id, owner_type, owner_id, position, url, declared_type, state, sha256, thumbnail_sha256,
-             media_type, served_type, asked_at
+             media_type, served_type, asked_at, task_id
          FROM media WHERE id = $1"
     }
+    NOTE_TASK = same { "UPDATE media SET task_id = $2 WHERE id = $1" }
     /// The row takes hold of the contents that are about to get their place. Only if it is as it was read.
     CLAIM = same {
         "UPDATE media SET sha256 = $5, size = $6, media_type = $7, served_type = $8, type_mismatch = $9,
@@ -217,6 +219,8 @@ pub(super) struct MediaRow {
     pub(super) media_type: Option<String>,
     pub(super) served_type: Option<String>,
     pub(super) asked_at: Option<DateTime<Utc>>,
+    /// The task that last tried to fetch it again.
+    pub(super) task_id: Option<i64>,
 }
 
 impl MediaRow {
@@ -279,6 +283,14 @@ pub(super) enum Claim {
 
 pub(super) async fn load(db: &Db, id: MediaId) -> Result<Option<MediaRow>, DbError> {
     LOAD.bind(id.0).optional(&mut db.read().await?).await
+}
+
+/// Notes which task tries again, so that upkeep can tell a file that somebody gave up from one that was forgotten.
+pub(super) async fn note_task(db: &Db, row: &MediaRow, task: TaskId) -> Result<(), DbError> {
+    if row.task_id != Some(task.0) {
+        NOTE_TASK.bind(row.id.0).bind(task.0).execute(&mut db.write_one().await?).await?;
+    }
+    Ok(())
 }
 
 /// Takes hold of the contents of a file that is about to get its place: from here on the row names them.
@@ -392,6 +404,7 @@ mod tests {
             media_type: None,
             served_type: None,
             asked_at: None,
+            task_id: None,
         }
     }
 

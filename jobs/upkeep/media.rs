@@ -11,7 +11,7 @@ use crate::media::{DownloadMedia, MediaId};
 /// A job that has just told of a file enqueues its download a moment later.
 const A_WHILE: TimeDelta = TimeDelta::minutes(15);
 
-/// Dead letters that one run looks at.
+/// Dead letters, and files given up, that one run looks at.
 const MOST_DEAD: u32 = 10_000;
 
 trunkline_platform::statements! {
@@ -25,6 +25,18 @@ trunkline_platform::statements! {
              ORDER BY d.id LIMIT $1)
            AND NOT EXISTS (SELECT 1 FROM tasks AS t WHERE t.kind = 'media.download'
                AND t.unique_key = CAST(media.id AS TEXT) AND t.finished_at IS NULL)"
+    }
+    /// What a person gave up is not taken up again: neither a dead letter that was discarded nor a download that was
+    /// cancelled after its first try.
+    END_WHAT_WAS_GIVEN_UP = same {
+        "UPDATE media SET state = 'failed', error = 'the download was ' ||
+             (SELECT t.state FROM tasks AS t WHERE t.id = media.task_id) ||
+             ' by a person; trunkline media fetch takes it up again'
+         WHERE id IN (SELECT m.id FROM media AS m JOIN tasks AS t ON t.id = m.task_id
+             WHERE m.state = 'pending' AND t.state IN ('discarded', 'cancelled')
+               AND NOT EXISTS (SELECT 1 FROM tasks AS u WHERE u.kind = 'media.download'
+                   AND u.unique_key = CAST(m.id AS TEXT) AND u.finished_at IS NULL)
+             ORDER BY m.id LIMIT $1)"
     }
     /// One whose download is a dead letter waits for a person.
     FORGOTTEN = same {
@@ -52,8 +64,10 @@ impl Chore for RequeueMedia {
 
     async fn work(run: &mut Run<'_>) -> Result<(), ChoreError> {
         if !run.dry_run {
-            let query = END_WITH_THEIR_TASK.bind(MOST_DEAD);
-            run.freed.rows += query.execute(&mut run.db().write_one().await?).await?;
+            for stmt in [&END_WITH_THEIR_TASK, &END_WHAT_WAS_GIVEN_UP] {
+                let query = stmt.bind(MOST_DEAD);
+                run.freed.rows += query.execute(&mut run.db().write_one().await?).await?;
+            }
         }
         let mut after = run.after;
         while !run.is_over() {

@@ -16,6 +16,7 @@ use trunkline_platform::audit::{self, Act, Actor, AuditFilter, AuditRow};
 use trunkline_platform::db::Engine;
 use trunkline_platform::job::{Priority, Queue};
 use trunkline_platform::ring::Bell;
+use trunkline_platform::task::dead::{Batch, DeadAct};
 use trunkline_platform::task::{NewTask, TaskFilter, TaskId, TaskState, Tasks};
 use trunkline_platform::testkit::Kit;
 
@@ -35,6 +36,10 @@ trunkline_platform::statements! {
              started_at, finished_at, died_at, correlation_id)
          SELECT $2, 1, 'events', 2, '{}', $3, 12, $1, 'test', $1, $1, $1, CASE WHEN $3 = 'dead' THEN $1 END, $4
          FROM n",
+    }
+    DIE = same {
+        "UPDATE tasks SET state = 'dead', died_at = created_at, finished_at = created_at
+         WHERE kind = 'media.download'"
     }
     FAIL = same {
         "INSERT INTO task_attempts (task_id, attempt, worker, duration_ms, verdict, error)
@@ -267,6 +272,33 @@ both_engines! {
         let ended = keeper.rows("media", "state error").await;
         assert!(ended[0].starts_with("media failed the download is a dead letter: "), "{ended:?}");
         assert_eq!(run::<RequeueMedia>(&kit, &tasks).await.last().unwrap().rows, 0);
+    }
+
+    async fn a_file_whose_dead_letter_a_person_discarded_is_not_fetched_again_until_it_is_told_anew(env: Env) {
+        let keeper = Keeper::new(&env).await;
+        let told = |at: &str, url: &str| json!({"id": format!("EV{at}"), "apiVersion": "2026-03-30",
+            "type": "message.received", "createdAt": format!("2026-03-02T{at}:00Z"), "data": {"resource": {"id": "AC1",
+            "direction": "incoming", "media": [{"url": url}]}}}).to_string();
+        keeper.tell_and_work(&[told("09:00", "http://127.0.0.1:1/a.png")]).await;
+        let (kit, tasks) = (keeper.kit(), env.tasks());
+        kit.advance(TimeDelta::minutes(2)).await.unwrap();
+        assert_eq!(keeper.rows("media", "state error").await, ["media pending -"], "it was tried twice, and will be again");
+        // Its workers died, so that the job could not note it.
+        execute(&env, &DIE).await;
+        let ids: Vec<TaskId> = kit.enqueued::<DownloadMedia>().await.unwrap().iter().map(|task| task.id).collect();
+        let outcome = Batch::new(&tasks, DeadAct::Discard, ana(), false).act_on(&ids).await.unwrap();
+        assert_eq!(outcome.done, ids);
+
+        env.clock.advance(TimeDelta::hours(1));
+        assert_eq!(run::<RequeueMedia>(&kit, &tasks).await.last().unwrap().rows, 1);
+        assert_eq!(kit.enqueued::<DownloadMedia>().await.unwrap().len(), 1, "nothing was enqueued");
+        assert_eq!(keeper.rows("media", "state error").await,
+            ["media failed the download was discarded by a person; trunkline media fetch takes it up again"]);
+        assert_eq!(run::<RequeueMedia>(&kit, &tasks).await.last().unwrap().rows, 0);
+
+        keeper.tell_and_work(&[told("09:01", "http://127.0.0.1:1/b.png")]).await;
+        assert_eq!(keeper.rows("media", "state error").await, ["media pending -"]);
+        assert_eq!(kit.enqueued::<DownloadMedia>().await.unwrap().len(), 2, "a newer link is followed");
     }
 
     async fn by_hand_every_job_goes_on_to_its_end_in_runs_that_keep_to_their_bound(env: Env) {
