@@ -17,6 +17,17 @@ pub(crate) struct Intent {
     pub(crate) number: String,
     pub(crate) sender: String,
     pub(crate) body: String,
+    /// By our clock.
+    pub(crate) intended_at: DateTime<Utc>,
+}
+
+impl Intent {
+    /// Whether it is young enough to be carried out. Both clocks must say so: the stopwatch stands still while a machine
+    /// is suspended, and the time of day can be set.
+    fn is_fresh(&self, committed: Instant, now: DateTime<Utc>) -> bool {
+        let age = (now - self.intended_at).abs().to_std().unwrap_or(Duration::MAX);
+        committed.elapsed() < FRESH && age < FRESH
+    }
 }
 
 /// What became of one try.
@@ -42,11 +53,6 @@ pub(crate) struct Called {
     pub(crate) asked_at: DateTime<Utc>,
 }
 
-/// Whether the intent is young enough to be carried out.
-fn is_fresh(committed: Instant) -> bool {
-    committed.elapsed() < FRESH
-}
-
 /// Asks once. `committed` is when the intent was.
 pub(crate) async fn call(
     client: &Client,
@@ -54,7 +60,7 @@ pub(crate) async fn call(
     committed: Instant,
     asked_at: DateTime<Utc>,
 ) -> Called {
-    let outcome = if is_fresh(committed) {
+    let outcome = if intent.is_fresh(committed, asked_at) {
         let message = SendMessage {
             from: intent.sender.clone(),
             to: vec![intent.number.clone()],
@@ -98,6 +104,7 @@ fn meaning(error: ApiError) -> Outcome {
 
 #[cfg(test)]
 mod tests {
+    use chrono::TimeDelta;
     use trunkline_openphone::client::{DecodeError, Refusal};
 
     use super::*;
@@ -125,6 +132,24 @@ mod tests {
             let (unknown, told) = (error.outcome_unknown(), error.to_string());
             assert_eq!(matches!(meaning(error), Outcome::Unknown { .. }), unknown, "{told}");
         }
+    }
+
+    #[test]
+    fn an_intent_is_carried_out_at_once_or_not_at_all() {
+        let committed = Instant::now();
+        let intended_at = DateTime::UNIX_EPOCH;
+        let intent = Intent {
+            id: 1,
+            tries: 1,
+            number: "+12125550101".to_owned(),
+            sender: "PN1".to_owned(),
+            body: "Hi".to_owned(),
+            intended_at,
+        };
+        assert!(intent.is_fresh(committed, intended_at + TimeDelta::seconds(9)));
+        assert!(!intent.is_fresh(committed, intended_at + TimeDelta::seconds(10)), "the machine slept");
+        assert!(!intent.is_fresh(committed, intended_at - TimeDelta::hours(1)), "the clock was set back");
+        assert!(!intent.is_fresh(committed - FRESH, intended_at), "the process stood still");
     }
 
     #[test]

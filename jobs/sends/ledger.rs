@@ -21,7 +21,7 @@ trunkline_platform::statements! {
          ON CONFLICT (campaign_id, number) DO UPDATE SET
              variant = excluded.variant, sender = excluded.sender, body = excluded.body, body_hash = excluded.body_hash,
              segments = excluded.segments, state = 'intended', reason = NULL, tries = kept.tries + 1,
-             task_id = excluded.task_id, attempt = excluded.attempt, lookups = 0, evidence = NULL,
+             task_id = excluded.task_id, attempt = excluded.attempt, lookups = 0, first_looked_at = NULL, evidence = NULL,
              intended_at = excluded.intended_at, state_at = excluded.state_at
          WHERE kept.state = 'waiting'
          RETURNING id, number, tries"
@@ -100,6 +100,7 @@ pub(crate) async fn insert_intended(
             sender: send.sender.clone(),
             body: (*body).clone(),
             number: row.number,
+            intended_at: now,
         })
     });
     Ok(intents.collect())

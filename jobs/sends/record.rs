@@ -14,7 +14,7 @@ const AGAIN_AFTER: TimeDelta = TimeDelta::seconds(30);
 trunkline_platform::statements! {
     ACCEPT = same {
         "UPDATE sends SET state = 'accepted', provider_id = $3, reason = NULL, error_code = NULL, state_at = $4
-         WHERE id = $1 AND tries = $2 AND state IN ('intended', 'unknown', 'unresolved')"
+         WHERE id = $1 AND tries = $2 AND state IN ('intended', 'unknown', 'unresolved', 'waiting')"
     }
     /// Every other outcome. One that is known already is not taken back.
     CONCLUDE = same {

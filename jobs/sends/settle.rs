@@ -1,9 +1,9 @@
 //! Finding out what became of a text when nobody told.
 //!
-//! The provider is asked for the texts to that number since the intent. One with the same words that no other row claims is
-//! ours. Absence is proven only when nothing unclaimed went to that number at all, and long enough after the intent that no
-//! request of ours can still be on its way; then the text may be tried again. What stays unclear goes to a person,
-//! with what was seen.
+//! The provider is asked for the texts to that number around the intent. One with the same words that no other row claims is
+//! ours. Absence is proven only when nothing unclaimed went to that number at all, and so long after the first look, by the
+//! provider's own clock, that no request of ours can still be on its way; then the text may be tried again. No clock of ours
+//! proves anything: it may have been set. What stays unclear goes to a person, with what was seen.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -25,22 +25,23 @@ use super::{SendState, SendText, body_hash};
 use crate::provider::Share;
 use crate::{SENDS, Services};
 
-/// Clocks differ: the provider's time of a text can lie before our intent.
-const SKEW: TimeDelta = TimeDelta::minutes(2);
-/// A request lives for 40 s at most, and the provider may take its time.
+/// How far our clock, when it gave the time of the intent, may have been from the provider's.
+const CLOCKS_APART: TimeDelta = TimeDelta::hours(2);
+/// Texts in other words count when they went out so near the intent: before it, and after.
+const NEAR: (TimeDelta, TimeDelta) = (TimeDelta::minutes(2), TimeDelta::hours(1));
+/// A request lives for 50 s after its intent at most, and the provider may take its time. Counted from the first look.
 const ABSENT_AFTER: TimeDelta = TimeDelta::minutes(5);
-/// Later texts to the number are others.
-const OURS_WITHIN: TimeDelta = TimeDelta::hours(1);
-/// When the provider is asked, counted from the intent; after the last a person is.
-const LOOKUPS: [TimeDelta; 7] = [
-    TimeDelta::zero(),
+/// How long to wait after each look for the next; after the last a person is asked.
+const WAITS: [TimeDelta; 6] = [
     TimeDelta::seconds(15),
-    TimeDelta::seconds(60),
-    TimeDelta::seconds(310),
-    TimeDelta::minutes(15),
-    TimeDelta::minutes(45),
-    TimeDelta::minutes(120),
+    TimeDelta::seconds(45),
+    TimeDelta::seconds(305),
+    TimeDelta::minutes(10),
+    TimeDelta::minutes(30),
+    TimeDelta::minutes(75),
 ];
+/// From then on nobody waits for a provider that cannot be asked.
+const OVER_AFTER: TimeDelta = TimeDelta::hours(2);
 const MOST_PAGES: usize = 3;
 /// A text that three times did not arrive will not.
 const MOST_TRIES: i32 = 3;
@@ -49,16 +50,19 @@ const IN_FLIGHT: TimeDelta = TimeDelta::seconds(15);
 
 trunkline_platform::statements! {
     FIND_UNSETTLED = same {
-        "SELECT state, number, sender, body_hash, tries, lookups, intended_at, campaign_id FROM sends WHERE id = $1"
+        "SELECT state, number, sender, body_hash, tries, lookups, first_looked_at, intended_at, campaign_id
+         FROM sends WHERE id = $1"
     }
+    /// Those that nobody looks after any more become unknown themselves, so this ends.
     FIND_IN_FLIGHT = same {
-        "SELECT id FROM sends WHERE number = $1 AND id <> $2 AND state = 'intended' AND intended_at > $3 LIMIT 1"
+        "SELECT id FROM sends WHERE number = $1 AND id <> $2 AND state = 'intended' LIMIT 1"
     }
     FIND_CLAIMED = same {
         "SELECT provider_id FROM sends WHERE number = $1 AND intended_at > $2 AND provider_id IS NOT NULL LIMIT 1000"
     }
     NOTE_LOOKUP = same {
-        "UPDATE sends SET lookups = lookups + 1, evidence = $3 WHERE id = $1 AND tries = $2 AND state = 'unknown'"
+        "UPDATE sends SET lookups = lookups + 1, evidence = $3, first_looked_at = COALESCE(first_looked_at, $4)
+         WHERE id = $1 AND tries = $2 AND state = 'unknown'"
     }
     RESOLVE = same {
         "UPDATE sends SET state = $2, reason = $3, state_at = $4 WHERE id = $1 AND state = 'unresolved'"
@@ -74,6 +78,7 @@ struct Unsettled {
     body_hash: String,
     tries: i32,
     lookups: i32,
+    first_looked_at: Option<DateTime<Utc>>,
     intended_at: Option<DateTime<Utc>>,
     campaign_id: Option<i64>,
 }
@@ -83,7 +88,16 @@ struct Claimed {
     provider_id: String,
 }
 
-/// What the provider's list says.
+/// What the provider listed.
+struct Look {
+    messages: Vec<Message>,
+    /// Whether that is all of them.
+    complete: bool,
+    /// By the provider's clock.
+    at: Option<DateTime<Utc>>,
+}
+
+/// What a look comes to.
 #[derive(Debug)]
 enum Finding<'m> {
     Ours(&'m Message),
@@ -119,14 +133,10 @@ impl Job for SettleSend {
         let Some(row) = row.filter(|row| row.state == SendState::Unknown) else { return Ok(Done::new()) };
         let intended_at = row.intended_at.unwrap_or(now);
         let turn = usize::try_from(row.lookups).unwrap_or(usize::MAX);
-        let Some(due) = LOOKUPS.get(turn).map(|after| intended_at + *after) else {
+        if turn > WAITS.len() {
             return self.hand_to_a_person(cx, &row, "no answer settles it").await;
-        };
-        if due > now {
-            return Err(Failure::snooze_until(due, "the provider is asked again later"));
         }
-        let since = now - ABSENT_AFTER;
-        let in_flight = FIND_IN_FLIGHT.bind(row.number.as_str()).bind(self.send).bind(since);
+        let in_flight = FIND_IN_FLIGHT.bind(row.number.as_str()).bind(self.send);
         if in_flight.exists(&mut session).await? {
             return Err(Failure::snooze_until(now + IN_FLIGHT, "another text to the number is on its way"));
         }
@@ -134,8 +144,8 @@ impl Job for SettleSend {
         let claimed: Vec<Claimed> = claimed.all(&mut session).await?;
         drop(session);
         let claimed: BTreeSet<&str> = claimed.iter().map(|row| row.provider_id.as_str()).collect();
-        let (messages, complete) = match self.listed(cx, &row, intended_at).await {
-            Ok(listed) => listed,
+        let look = match self.look(cx, &row, intended_at).await {
+            Ok(look) => look,
             // Past the last look-up nobody waits for the provider to come back.
             Err(failure) if is_over(&failure, intended_at, now) => {
                 return self.hand_to_a_person(cx, &row, "the provider could not be asked").await;
@@ -143,7 +153,7 @@ impl Job for SettleSend {
             Err(failure) => return Err(failure),
         };
         crash_point!("settle.after_look");
-        match judge(&row, &messages, &claimed, complete, intended_at, now) {
+        match judge(&row, &look, &claimed, intended_at) {
             Finding::Ours(message) => {
                 let mut tx = db.write().await?;
                 accept(&mut tx, self.send, row.tries, message, now).await?;
@@ -155,38 +165,47 @@ impl Job for SettleSend {
                 self.hand_to_a_person(cx, &row, "it was tried three times and never arrived").await
             }
             Finding::Unclear | Finding::TooEarly => {
-                let seen = json!({ "at": now, "texts_to_the_number": messages.len(), "complete": complete });
+                let seen = json!({
+                    "at": now,
+                    "provider_at": look.at,
+                    "texts_to_the_number": look.messages.len(),
+                    "complete": look.complete,
+                });
+                let note = NOTE_LOOKUP.bind(self.send).bind(row.tries).bind(seen.to_string()).bind(look.at);
                 let mut tx = db.write().await?;
-                NOTE_LOOKUP.bind(self.send).bind(row.tries).bind(seen.to_string()).execute(&mut tx).await?;
+                note.execute(&mut tx).await?;
                 tx.commit().await?;
-                let next = LOOKUPS.get(turn + 1).map_or(now, |after| intended_at + *after);
-                Err(Failure::snooze_until(next.max(now), "the provider is asked again later"))
+                let next = WAITS.get(turn).map_or(now, |wait| now + *wait);
+                Err(Failure::snooze_until(next, "the provider is asked again later"))
             }
         }
     }
 }
 
 impl SettleSend {
-    /// The texts with that number since the intent, and whether that is all of them.
-    async fn listed(
+    /// The texts with that number around the intent.
+    async fn look(
         &self,
         cx: &Context<Services>,
         row: &Unsettled,
         intended_at: DateTime<Utc>,
-    ) -> Result<(Vec<Message>, bool), Failure> {
+    ) -> Result<Look, Failure> {
         let mut query = MessageQuery::with(&row.sender, &row.number);
-        query.created_after = Some(intended_at - SKEW);
-        let mut messages = Vec::new();
+        query.created_after = Some(intended_at - CLOCKS_APART);
+        let mut look = Look { messages: Vec::new(), complete: false, at: None };
         for _ in 0..MOST_PAGES {
             let (provider, query_ref) = (&cx.services().provider, &query);
             let page = provider.ask(cx, Share::Repair, |client| client.list_messages(query_ref)).await??;
-            messages.extend(page.items);
-            match page.next_page_token {
-                Some(token) => query.page_token = Some(token),
-                None => return Ok((messages, true)),
+            look.messages.extend(page.items);
+            // The first page has the newest.
+            look.at = look.at.or(page.answered_at);
+            query.page_token = page.next_page_token;
+            look.complete = query.page_token.is_none();
+            if look.complete {
+                break;
             }
         }
-        Ok((messages, false))
+        Ok(look)
     }
 
     async fn try_again(&self, cx: &Context<Services>, row: &Unsettled) -> Result<Done, Failure> {
@@ -222,39 +241,37 @@ impl SettleSend {
     }
 }
 
-/// Whether a failure to ask comes after the last look-up. A wait for a token is none.
+/// Whether a failure to ask comes when nobody waits any more. A wait for a token is none.
 fn is_over(failure: &Failure, intended_at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
     use trunkline_platform::job::FailureKind;
     let waits = matches!(failure.kind, FailureKind::Snooze(_));
-    !waits && LOOKUPS.last().is_some_and(|after| now >= intended_at + *after)
+    !waits && now >= intended_at + OVER_AFTER
 }
 
-fn judge<'m>(
+fn judge<'l>(
     row: &Unsettled,
-    messages: &'m [Message],
+    look: &'l Look,
     claimed: &BTreeSet<&str>,
-    complete: bool,
     intended_at: DateTime<Utc>,
-    now: DateTime<Utc>,
-) -> Finding<'m> {
-    let in_time = |message: &Message| {
-        message.created_at.is_none_or(|at| at >= intended_at - SKEW && at <= intended_at + OURS_WITHIN)
+) -> Finding<'l> {
+    let within = |message: &Message, before, after| {
+        message.created_at.is_none_or(|at| at >= intended_at - before && at <= intended_at + after)
     };
-    let unclaimed: Vec<&Message> = messages
-        .iter()
-        .filter(|message| message.direction == Direction::Outgoing && in_time(message))
-        .filter(|message| !claimed.contains(message.id.as_str()))
-        .collect();
-    let same_words = unclaimed
-        .iter()
+    let unclaimed = || {
+        let outgoing = look.messages.iter().filter(|message| message.direction == Direction::Outgoing);
+        outgoing.filter(|message| !claimed.contains(message.id.as_str()))
+    };
+    let same_words = unclaimed()
+        .filter(|message| within(message, CLOCKS_APART, CLOCKS_APART))
         .filter(|message| message.text.as_deref().is_some_and(|text| body_hash(text) == row.body_hash));
     if let Some(ours) = same_words.min_by_key(|message| message.created_at) {
         return Finding::Ours(ours);
     }
-    if !unclaimed.is_empty() || !complete {
+    if !look.complete || unclaimed().any(|message| within(message, NEAR.0, NEAR.1)) {
         return Finding::Unclear;
     }
-    if now < intended_at + ABSENT_AFTER { Finding::TooEarly } else { Finding::Absent }
+    let watched = look.at.zip(row.first_looked_at).map(|(now, first)| now - first);
+    if watched.is_some_and(|watched| watched >= ABSENT_AFTER) { Finding::Absent } else { Finding::TooEarly }
 }
 
 /// What a person decides about a text nobody could tell of.
@@ -315,7 +332,8 @@ mod tests {
             sender: "PN1".to_owned(),
             body_hash: body_hash("It's on"),
             tries: 1,
-            lookups: 0,
+            lookups: 1,
+            first_looked_at: Some(at(1)),
             intended_at: Some(at(0)),
             campaign_id: Some(1),
         }
@@ -333,9 +351,13 @@ mod tests {
         }
     }
 
-    fn found(messages: &[Message], claimed: &[&str], complete: bool, now: i64) -> String {
+    fn look(messages: &[Message], minutes: i64) -> Look {
+        Look { messages: messages.to_vec(), complete: true, at: Some(at(minutes)) }
+    }
+
+    fn found(look: &Look, claimed: &[&str]) -> String {
         let claimed = claimed.iter().copied().collect();
-        match judge(&row(), messages, &claimed, complete, at(0), at(now)) {
+        match judge(&row(), look, &claimed, at(0)) {
             Finding::Ours(message) => message.id.clone(),
             other => format!("{other:?}"),
         }
@@ -349,20 +371,32 @@ mod tests {
             message("AC1", Direction::Outgoing, "It’s on", 0),
             message("AC0", Direction::Incoming, "It's on", 0),
         ];
-        assert_eq!(found(&listed, &[], true, 0), "AC1");
-        assert_eq!(found(&listed, &["AC1"], true, 0), "AC2");
-        assert_eq!(found(&listed, &["AC1", "AC2", "AC3"], true, 10), "Absent");
+        assert_eq!(found(&look(&listed, 1), &[]), "AC1");
+        assert_eq!(found(&look(&listed, 1), &["AC1"]), "AC2");
+        assert_eq!(found(&look(&listed, 10), &["AC1", "AC2", "AC3"]), "Absent");
     }
 
     #[test]
     fn absence_is_proven_late_and_only_when_nothing_else_went_there() {
-        assert_eq!(found(&[], &[], true, 4), "TooEarly");
-        assert_eq!(found(&[], &[], true, 5), "Absent");
-        assert_eq!(found(&[], &[], false, 60), "Unclear", "the list has no end");
+        assert_eq!(found(&look(&[], 5), &[]), "TooEarly");
+        assert_eq!(found(&look(&[], 6), &[]), "Absent");
+        assert_eq!(found(&Look { complete: false, ..look(&[], 60) }, &[]), "Unclear", "the list has no end");
+        assert_eq!(found(&Look { at: None, ..look(&[], 60) }, &[]), "TooEarly", "who knows how late it is");
         let other = [message("AC9", Direction::Outgoing, "Hello", 1)];
-        assert_eq!(found(&other, &[], true, 60), "Unclear", "it may be ours in other words");
-        assert_eq!(found(&other, &["AC9"], true, 60), "Absent");
-        let long_before = [message("AC9", Direction::Outgoing, "It's on", -30)];
-        assert_eq!(found(&long_before, &[], true, 60), "Absent");
+        assert_eq!(found(&look(&other, 60), &[]), "Unclear", "it may be ours in other words");
+        assert_eq!(found(&look(&other, 60), &["AC9"]), "Absent");
+        let before = [message("AC9", Direction::Outgoing, "Hello", -30)];
+        assert_eq!(found(&look(&before, 60), &[]), "Absent");
+    }
+
+    /// The intent was written by a clock that is off by an hour.
+    #[test]
+    fn a_text_is_found_whatever_our_clock_said() {
+        for minutes in [-60, 60] {
+            let ours = [message("AC1", Direction::Outgoing, "It's on", minutes)];
+            assert_eq!(found(&look(&ours, 60), &[]), "AC1");
+        }
+        let long_before = [message("AC9", Direction::Outgoing, "It's on", -150)];
+        assert_eq!(found(&look(&long_before, 60), &[]), "Absent");
     }
 }

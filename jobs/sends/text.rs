@@ -28,7 +28,7 @@ trunkline_platform::statements! {
     /// Only the living attempt of the task may commit to a try.
     INTEND_TEXT = same {
         "UPDATE sends SET state = 'intended', reason = NULL, tries = tries + 1, task_id = $2, attempt = $3, lookups = 0,
-             intended_at = $4, state_at = $4
+             first_looked_at = NULL, intended_at = $4, state_at = $4
          WHERE id = $1 AND state = 'waiting'
            AND EXISTS (SELECT 1 FROM tasks WHERE id = $2 AND attempt = $3 AND state = 'running')
          RETURNING tries"
@@ -159,7 +159,7 @@ impl SendText {
         crash_point!("send.before_intent");
         tx.commit().await?;
         let TextRow { number, sender, body, .. } = row;
-        Ok(Some(Intent { id: self.send, tries, number, sender, body }))
+        Ok(Some(Intent { id: self.send, tries, number, sender, body, intended_at: now }))
     }
 
     async fn doubt(&self, cx: &Context<Services>) -> Result<Done, Failure> {

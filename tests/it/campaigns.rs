@@ -18,6 +18,7 @@ use trunkline_openphone::client::{Client, ClientConfig};
 use trunkline_openphone::factory::Factory;
 use trunkline_openphone::simulator::{AcceptedMessage, Simulator, SimulatorHandle};
 use trunkline_platform::audit::Actor;
+use trunkline_platform::clock::Clock;
 use trunkline_platform::task::NewTask;
 use trunkline_platform::testkit::Kit;
 
@@ -63,7 +64,11 @@ impl<'e> Stage<'e> {
     /// Among people of these manners.
     pub(crate) async fn among(env: &'e Env, faults: &str, manners: &str) -> Self {
         env.clock.advance(TimeDelta::hours(7));
-        let clock = env.clock.clone();
+        Self::beside(env, faults, manners, env.clock.clone()).await
+    }
+
+    /// The provider has a clock of its own.
+    async fn beside(env: &'e Env, faults: &str, manners: &str, clock: Clock) -> Self {
         let mut config = provider();
         config.clock = Arc::new(move || -> DateTime<Utc> { clock.now() });
         config.calls_per_second = 1_000_000;
@@ -204,6 +209,22 @@ both_engines! {
         let known: BTreeSet<&String> = texts.iter().filter_map(|text| text.provider_id.as_ref()).collect();
         let unresolved = texts.iter().filter(|text| text.state == SendState::Unresolved).count();
         assert!(accepted.len() <= known.len() + unresolved, "the provider has a text nobody knows of");
+    }
+
+    async fn an_hour_that_only_our_clock_has_seen_proves_no_absence(env: Env) {
+        env.clock.advance(TimeDelta::hours(7));
+        let theirs = Clock::manual(env.clock.now());
+        let stage = Stage::beside(&env, "server_error=0.4", "", theirs.clone()).await;
+        stage.started(&stage.plan(), &numbers(30)).await;
+        stage.pass(TimeDelta::hours(1)).await;
+        let texts = stage.texts().await;
+        assert!(texts.iter().any(|text| text.state == SendState::Unknown && text.lookups > 1));
+        assert!(texts.iter().all(|text| text.tries == 1), "a text was sent again because a clock was set");
+
+        theirs.advance(TimeDelta::minutes(10));
+        stage.pass(TimeDelta::hours(2)).await;
+        assert!(stage.texts().await.iter().any(|text| text.tries > 1), "no text was ever tried again");
+        stage.assert_nobody_twice();
     }
 
     async fn who_asks_to_stop_before_their_turn_gets_nothing(env: Env) {

@@ -1,14 +1,20 @@
 //! From an answer's bytes to our types.
 
+use chrono::{DateTime, Utc};
+
 use super::{ApiError, DecodeError, Page, PhoneNumber};
 use crate::event::{Call, EventError, Fields, Message, Recording, Summary, Transcript, View, Voicemail};
 
-/// The text of a successful answer.
-pub(super) struct Answer(String);
+/// A successful answer.
+pub(super) struct Answer {
+    text: String,
+    answered_at: Option<DateTime<Utc>>,
+}
 
 impl Answer {
-    pub(super) fn read(body: Vec<u8>) -> Result<Self, ApiError> {
-        String::from_utf8(body).map(Self).map_err(|_| DecodeError::NotJson.into())
+    pub(super) fn read(body: Vec<u8>, answered_at: Option<DateTime<Utc>>) -> Result<Self, ApiError> {
+        let text = String::from_utf8(body).map_err(|_| DecodeError::NotJson)?;
+        Ok(Self { text, answered_at })
     }
 
     pub(super) fn message(&self) -> Result<Message, ApiError> {
@@ -51,7 +57,7 @@ impl Answer {
     }
 
     fn outer(&self) -> Result<Fields<'_>, ApiError> {
-        Fields::parse(&self.0).ok_or_else(|| DecodeError::NotJson.into())
+        Fields::parse(&self.text).ok_or_else(|| DecodeError::NotJson.into())
     }
 
     fn one<T>(&self, read: impl Fn(&View<'_>) -> Result<T, EventError>) -> Result<T, ApiError> {
@@ -67,6 +73,7 @@ impl Answer {
                 .map(|fields| item(fields, &read))
                 .collect::<Result<_, _>>()?,
             next_page_token: outer.filled("nextPageToken"),
+            answered_at: self.answered_at,
         })
     }
 }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 use http::{
-    HeaderMap, HeaderName, StatusCode,
+    HeaderMap, StatusCode,
     header::{DATE, RETRY_AFTER},
 };
 
@@ -183,19 +183,20 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
         Ok(seconds) => Duration::from_secs(seconds),
         Err(_) => {
             let until = DateTime::parse_from_rfc2822(value).ok()?;
-            (until - date(headers, &DATE)?).to_std().unwrap_or_default()
+            (until.to_utc() - answered_at(headers)?).to_std().unwrap_or_default()
         }
     };
     Some(wait.min(MAX_RETRY_AFTER))
 }
 
-fn date(headers: &HeaderMap, name: &HeaderName) -> Option<DateTime<chrono::FixedOffset>> {
-    DateTime::parse_from_rfc2822(headers.get(name)?.to_str().ok()?).ok()
+/// The time of an answer by the clock of whoever gave it.
+pub(super) fn answered_at(headers: &HeaderMap) -> Option<DateTime<Utc>> {
+    Some(DateTime::parse_from_rfc2822(headers.get(DATE)?.to_str().ok()?).ok()?.to_utc())
 }
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
+    use http::{HeaderName, HeaderValue};
 
     use super::*;
 

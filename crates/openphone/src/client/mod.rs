@@ -154,7 +154,7 @@ impl Client {
         let headers = response.headers().clone();
         let body = read(response).await;
         if status.is_success() {
-            body.and_then(Answer::read)
+            body.and_then(|body| Answer::read(body, error::answered_at(&headers)))
         } else {
             Err(error::refused(status, &headers, body))
         }

@@ -48,6 +48,8 @@ pub struct CallQuery {
 pub struct Page<T> {
     pub items: Vec<T>,
     pub next_page_token: Option<String>,
+    /// When the provider answered, by its own clock and to the second.
+    pub answered_at: Option<DateTime<Utc>>,
 }
 
 /// One of our numbers.

@@ -68,9 +68,11 @@ async fn a_text_is_sent_with_the_bare_key_and_read_back() {
 
 #[tokio::test]
 async fn a_plus_in_a_query_and_a_slash_in_an_id_are_escaped() {
-    let (port, serving) = answer_once(http("200 OK", r#"{"data":[],"nextPageToken":"t"}"#)).await;
+    let status = "200 OK\r\ndate: Thu, 26 Nov 2026 02:15:46 GMT";
+    let (port, serving) = answer_once(http(status, r#"{"data":[],"nextPageToken":"t"}"#)).await;
     let page = client(port).list_messages(&MessageQuery::with("PN1", "+12125550101")).await.unwrap();
     assert_eq!(page.next_page_token.as_deref(), Some("t"));
+    assert_eq!(page.answered_at.unwrap().to_rfc3339(), "2026-11-26T02:15:46+00:00");
     let request = serving.await.unwrap();
     let line = "GET /v1/messages?phoneNumberId=PN1&participants=%2B12125550101&maxResults=100 ";
     assert!(request.starts_with(line), "{request}");

@@ -20,6 +20,8 @@ use crate::factory;
 /// The largest request that is read, in bytes.
 const MAX_BODY: usize = 64 * 1024;
 
+const HTTP_DATE: &str = "%a, %d %b %Y %H:%M:%S GMT";
+
 /// What answers requests.
 pub(super) struct Door {
     provider: Arc<Provider>,
@@ -76,7 +78,11 @@ impl Endpoint for Door {
                 if answer.lost {
                     self.connections.sever(request.remote_addr());
                 }
-                Ok(answer.into())
+                let mut response: Response = answer.into();
+                if let Ok(date) = self.provider.now().format(HTTP_DATE).to_string().parse() {
+                    response.headers_mut().insert(header::DATE, date);
+                }
+                Ok(response)
             }
             _ => Ok(Answer::unknown_path().into()),
         }
