@@ -68,6 +68,7 @@ jobs! {
     calls::CallTranscript,
     calls::CallVoicemail,
     calls::stats::RefreshCallStats,
+    campaigns::PlanCampaign,
     campaigns::PumpCampaign,
     contacts::ContactDeleted,
     contacts::ContactUpdated,

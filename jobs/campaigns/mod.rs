@@ -7,12 +7,14 @@
 //! * [`gate`]: the decision about one text, as a pure function; `round` the same about those whose turn it is; `admit` puts both
 //!   to the database.
 //! * [`breaker`]: what stops a campaign or a number by itself.
+//! * [`flight`]: the same decisions on a clock of their own: who will get what and when.
 //! * [`PumpCampaign`]: the task that carries a campaign out, a few seconds at a time.
 //! * `operate`: what people do.
 
 mod admit;
 mod audience;
 pub mod breaker;
+pub mod flight;
 pub mod gate;
 pub mod hours;
 mod metrics;
@@ -31,12 +33,13 @@ use trunkline_platform::db::Stmt;
 
 pub use audience::add_recipients;
 pub use breaker::{BreakerSettings, Threshold, ThresholdError};
+pub use flight::PlanCampaign;
 pub use hours::{Holidays, Hours};
 pub use metrics::CampaignMetrics;
 pub use operate::{OperateError, change, create, make_move};
 pub use plan::{Audience, DAILY_CAP, Plan, PlanError};
 pub use pump::PumpCampaign;
-pub use read::{Outcome, Preview, RecipientRow, list, outcomes, preview, recipients_of, show};
+pub use read::{Outcome, Preview, RecipientRow, left_since, list, outcomes, preview, recipients_of, show};
 pub use state::{IllegalMove, Move, State};
 pub use table::CampaignRow;
 pub use template::{Missing, Template};
@@ -55,6 +58,10 @@ pub(crate) static STATEMENTS: &[&[&Stmt]] = &[
     audience::STATEMENTS,
     breaker::ALL_STATEMENTS[0],
     breaker::ALL_STATEMENTS[1],
+    flight::ALL_STATEMENTS[0],
+    flight::ALL_STATEMENTS[1],
+    flight::ALL_STATEMENTS[2],
+    flight::ALL_STATEMENTS[3],
     operate::STATEMENTS,
     read::STATEMENTS,
     table::STATEMENTS,

@@ -17,6 +17,7 @@ use trunkline_platform::job::{Context, Done, Failure, Job, Queue, Retry};
 
 use super::admit::{Admitted, admit};
 use super::breaker::{self, Fault, JUDGE_EVERY};
+use super::flight::PlanCampaign;
 use super::table::{self, CampaignRow};
 use super::{Move, State, audience, operate};
 use crate::provider::ProviderError;
@@ -54,6 +55,7 @@ impl Job for PumpCampaign {
         tx.commit().await?;
         let mut turn = Turn {
             unsettled: doubted,
+            complete: false,
             frozen: begun.as_ref().is_some_and(|row| row.frozen_at.is_some()),
             ended: begun.is_none(),
             next: cx.now(),
@@ -75,6 +77,8 @@ struct Turn {
     unsettled: Vec<SettleSend>,
     /// All recipients are written down.
     frozen: bool,
+    /// They are since this pump.
+    complete: bool,
     /// No pump follows.
     ended: bool,
     next: DateTime<Utc>,
@@ -155,6 +159,7 @@ impl PumpCampaign {
             if !turn.frozen {
                 return Ok(Vec::new());
             }
+            turn.complete = true;
         }
         let now = cx.now();
         if turn.judged_at.is_none_or(|at| now - at >= JUDGE_EVERY) {
@@ -232,6 +237,9 @@ impl PumpCampaign {
         let mut done = Done::new();
         for settle in &turn.unsettled {
             done = done.then(cx.follow_up(settle)?);
+        }
+        if turn.complete {
+            done = done.then(cx.follow_up(&PlanCampaign { campaign: self.campaign })?);
         }
         if turn.ended || turn.held.is_some() {
             return Ok(done);

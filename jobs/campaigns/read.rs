@@ -26,6 +26,10 @@ trunkline_platform::statements! {
          WHERE campaign_id = $1 AND state <> 'waiting' GROUP BY state, COALESCE(error_code, reason)
          ORDER BY 3 DESC LIMIT 100"
     }
+    COUNT_LEFT_SINCE = same {
+        "SELECT COUNT(*) AS count FROM sends
+         WHERE campaign_id = $1 AND intended_at > $2 AND state NOT IN ('waiting', 'refused')"
+    }
     RECIPIENTS_BY_NUMBER = same {
         "SELECT r.campaign_id, c.name AS campaign, r.position, r.number, r.variant, r.state, r.reason, r.due_at,
              s.id AS send_id, s.state AS send_state, s.reason AS send_reason, s.error_code, s.state_at
@@ -33,6 +37,11 @@ trunkline_platform::statements! {
          LEFT JOIN sends AS s ON s.campaign_id = r.campaign_id AND s.number = r.number
          WHERE r.number = $1 ORDER BY r.campaign_id DESC LIMIT $2"
     }
+}
+
+#[derive(sqlx::FromRow)]
+struct Count {
+    count: i64,
 }
 
 /// How many of a campaign's recipients are where.
@@ -98,6 +107,12 @@ pub async fn outcomes(db: &Db, id: i64) -> Result<Vec<Outcome>, DbError> {
     let texts: Vec<Outcome> = COUNT_TEXTS.bind(id).all(&mut session).await?;
     outcomes.extend(texts);
     Ok(outcomes)
+}
+
+/// How many texts of a campaign have left since, or may have.
+pub async fn left_since(db: &Db, id: i64, since: DateTime<Utc>) -> Result<i64, DbError> {
+    let count: Count = COUNT_LEFT_SINCE.bind(id).bind(since).one(&mut db.read().await?).await?;
+    Ok(count.count)
 }
 
 /// The campaigns a person is in, the newest first.

@@ -70,6 +70,11 @@ impl Provider {
         self.client.is_some()
     }
 
+    /// How often it may be asked.
+    pub fn limit(&self) -> RateLimit {
+        self.limit
+    }
+
     /// The client without a token, for who has taken one by [`take`](Self::take).
     pub fn client(&self) -> Result<&Client, ProviderError> {
         self.client.as_ref().ok_or(ProviderError::NoKey)

@@ -10,6 +10,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, de::Error};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use trunkline_jobs::campaigns::Threshold;
+use trunkline_jobs::campaigns::flight::Price;
 use trunkline_jobs::contacts::number::Country;
 use trunkline_jobs::media::check::Kind;
 use trunkline_jobs::media::scan::ClamdAddress;
@@ -35,6 +36,11 @@ pub(super) fn timezone<'de, D: Deserializer<'de>>(de: D) -> Result<Tz, D::Error>
 pub(super) fn optional_path<'de, D: Deserializer<'de>>(de: D) -> Result<Option<PathBuf>, D::Error> {
     let text = String::deserialize(de)?;
     Ok(Some(text).filter(|text| !text.is_empty()).map(PathBuf::from))
+}
+
+/// A price such as `0.01 USD`.
+pub(super) fn price<'de, D: Deserializer<'de>>(de: D) -> Result<Price, D::Error> {
+    String::deserialize(de)?.parse().map_err(D::Error::custom)
 }
 
 /// A threshold such as `10% of 50`, or `off`.

@@ -13,6 +13,7 @@ use chrono_tz::Tz;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, de::Error};
 use tracing_subscriber::filter::Targets;
+use trunkline_jobs::campaigns::flight::Price;
 use trunkline_jobs::campaigns::hours::read_holidays;
 use trunkline_jobs::campaigns::{BreakerSettings, Holidays, Threshold};
 use trunkline_jobs::contacts::ContactServices;
@@ -371,6 +372,8 @@ impl ContactsConfig {
 pub struct CampaignsConfig {
     #[serde(deserialize_with = "read::optional_path")]
     pub holidays: Option<PathBuf>,
+    #[serde(deserialize_with = "read::price")]
+    pub segment_price: Price,
     pub breaker: BreakerConfig,
 }
 

@@ -25,6 +25,7 @@ mod dead_letters;
 mod deadlines;
 mod experiments;
 mod faults;
+mod flight;
 mod kept;
 mod keys;
 mod kills;

@@ -66,6 +66,11 @@ impl Person {
     }
 }
 
+/// The flag of this name, if campaigns leave out whoever has it.
+pub(crate) fn kept_out(flag: &str) -> Option<&'static str> {
+    KEPT_OUT.into_iter().find(|known| *known == flag)
+}
+
 /// What stands beside a number: anybody's word, or one the program knows.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Label {

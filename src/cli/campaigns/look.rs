@@ -7,6 +7,7 @@ use trunkline_jobs::campaigns::{self, CampaignRow, breaker};
 use trunkline_platform::clock::Clock;
 use trunkline_platform::db::Db;
 
+use super::live::{self, Live};
 use super::numbers;
 use crate::cli::{database, output};
 use crate::config::Config;
@@ -30,6 +31,9 @@ pub(super) struct List {
 #[derive(Args, Debug)]
 pub(super) struct Show {
     id: i64,
+    /// Tell when it will end although very many wait, which takes some seconds
+    #[arg(long)]
+    forecast: bool,
     /// Print a JSON object
     #[arg(long)]
     json: bool,
@@ -89,20 +93,24 @@ impl List {
 impl Show {
     pub(super) async fn run(self, config: &Config) -> Result<()> {
         let db = database::open(config).await?;
-        output::print(&self.text(&db).await?)
+        output::print(&self.text(&db, config).await?)
     }
 
-    async fn text(&self, db: &Db) -> Result<String> {
+    async fn text(&self, db: &Db, config: &Config) -> Result<String> {
         let campaign = found(db, self.id).await?;
         let outcomes = campaigns::outcomes(db, self.id).await?;
         let trips = breaker::trips_of(db, self.id, MOST_TRIPS).await?;
+        let now = Clock::system().now();
+        let live = Live::of(db, &campaign, &outcomes, now).await?;
+        let progress = live::progress(db, config, &campaign, live.waiting, self.forecast, now).await?;
         if self.json {
             let mut document = serde_json::to_value(&campaign)?;
+            document["live"] = serde_json::to_value(&live)?;
+            document["progress"] = serde_json::to_value(&progress)?;
             document["trips"] = serde_json::to_value(&trips)?;
             document["outcomes"] = serde_json::to_value(&outcomes)?;
             return output::json(&document);
         }
-        let now = Clock::system().now();
         let plan = &campaign.plan.0;
         let at = |time: Option<_>| time.map(|time| output::time(time, now));
         let mut text = format!("campaign {} {:?} is {}\n", campaign.id, campaign.name, campaign.state);
@@ -114,6 +122,10 @@ impl Show {
             ("starts", at(campaign.scheduled_for)),
             ("started", at(campaign.started_at)),
             ("ended", at(campaign.ended_at)),
+            ("planned", progress.as_ref().map(live::told)),
+            ("planned end", at(progress.as_ref().and_then(|progress| progress.planned_end))),
+            ("will end", at(progress.as_ref().and_then(|progress| progress.ends_at))),
+            ("last minute", Some(format!("{} texts", live.last_minute))),
             ("recipients", Some(campaign.recipients.to_string())),
             ("segments", Some(campaign.segments.to_string())),
             ("budget", plan.budget_segments.map(|budget| format!("{budget} segments"))),
@@ -181,7 +193,7 @@ impl Preview {
     }
 }
 
-async fn found(db: &Db, id: i64) -> Result<CampaignRow> {
+pub(super) async fn found(db: &Db, id: i64) -> Result<CampaignRow> {
     let found = campaigns::show(db, id).await?;
     found.with_context(|| format!("there is no campaign {id}; see `trunkline campaigns list`"))
 }

@@ -2,6 +2,8 @@
 
 mod act;
 mod create;
+mod flight;
+mod live;
 mod look;
 mod numbers;
 
@@ -24,8 +26,12 @@ enum Action {
     List(look::List),
     /// Show one: its plan, where its recipients are, and what it waits for
     Show(look::Show),
+    /// Follow one until it has ended: what left, who waits for what, what failed
+    Watch(live::Watch),
     /// Show what the next recipients would get if it were their turn now
     Preview(look::Preview),
+    /// Foresee who will get what and when, from which number, what it costs and when it ends
+    Plan(flight::FlightPlanOf),
     /// Start a draft now
     Start(act::Start),
     /// Have a draft start at a time
@@ -50,7 +56,9 @@ impl CampaignsCommand {
             Action::Create(create) => create.run(config).await,
             Action::List(list) => list.run(config).await,
             Action::Show(show) => show.run(config).await,
+            Action::Watch(watch) => watch.run(config).await,
             Action::Preview(preview) => preview.run(config).await,
+            Action::Plan(plan) => plan.run(config).await,
             Action::Start(start) => start.run(config).await,
             Action::Schedule(schedule) => schedule.run(config).await,
             Action::Pause(pause) => pause.run(config).await,
