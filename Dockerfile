@@ -7,7 +7,7 @@ COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/build/target \
     cargo build --profile dist --locked --bin trunkline \
-    && ! grep -q CRASH_AT target/dist/trunkline \
+    && ! grep -qE 'CRASH_AT|CLOCK_AHEAD' target/dist/trunkline \
     && cp target/dist/trunkline /usr/local/bin/trunkline
 
 FROM debian:bookworm-slim

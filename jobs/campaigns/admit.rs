@@ -267,12 +267,12 @@ async fn nobody_due(
     now: DateTime<Utc>,
 ) -> Result<Admitted, Failure> {
     let Some(campaign) = ours(&mut tx, cx, id, generation).await? else { return Ok(Admitted::NotOurs) };
+    // In this order: a text that is settled in between and goes back to waiting is seen in one place or in both.
+    let open = FIND_OPEN_SEND.bind(campaign.id).exists(&mut tx).await?;
     let next: Option<NextAt> = NEXT_DUE_RECIPIENT.bind(campaign.id).optional(&mut tx).await?;
     let waits = match next {
         Some(next) => (next.reason.unwrap_or_else(|| "turn".to_owned()), next.at),
-        None if FIND_OPEN_SEND.bind(campaign.id).exists(&mut tx).await? => {
-            ("outcomes".to_owned(), now + TimeDelta::seconds(15))
-        }
+        None if open => ("outcomes".to_owned(), now + TimeDelta::seconds(15)),
         None => return Ok(Admitted::Finished),
     };
     table::note_wait(&mut tx, campaign.id, Some(&waits.0), Some(waits.1)).await?;

@@ -158,6 +158,7 @@ impl Job for SettleSend {
                 let mut tx = db.write().await?;
                 accept(&mut tx, self.send, row.tries, message, now).await?;
                 tx.commit().await?;
+                crash_point!("settle.after_verdict");
                 Ok(Done::new())
             }
             Finding::Absent if row.tries < MOST_TRIES => self.try_again(cx, &row).await,
@@ -216,6 +217,7 @@ impl SettleSend {
         let concluded_here = concluded.is_some();
         wait_again(&mut tx, concluded, reason, cx.now()).await?;
         tx.commit().await?;
+        crash_point!("settle.after_verdict");
         let done = Done::new();
         if row.campaign_id.is_some() || !concluded_here {
             return Ok(done);

@@ -142,6 +142,7 @@ pub(super) fn out_of_range(config: &Config, settings: &BTreeMap<String, Setting>
         ("database.lock_timeout", database.lock_timeout, second / 100, minute * 5),
         ("database.idle_in_transaction_timeout", database.idle_in_transaction_timeout, second, HOUR),
         ("database.slow_query", database.slow_query.unwrap_or(second), second / 1_000, HOUR),
+        ("openphone.timeout", openphone.timeout, second, second * 30),
         ("openphone.freshness", openphone.freshness, second, HOUR),
         ("openphone.legacy_freshness", openphone.legacy_freshness.unwrap_or(second), second, HOUR),
         // What is left of the job's own time is for scanning and storing the file.

@@ -114,6 +114,8 @@ pub struct OpenphoneConfig {
     pub api_key: Option<SecretString>,
     pub rate: NonZeroU32,
     pub reserved: u32,
+    #[serde(deserialize_with = "units::duration")]
+    pub timeout: Duration,
     #[serde(deserialize_with = "read::webhook_secrets")]
     pub webhook_secrets: Vec<SecretString>,
     #[serde(deserialize_with = "units::duration")]
@@ -140,8 +142,8 @@ impl OpenphoneConfig {
         self.api_key.clone().map(|api_key| ClientConfig {
             base_url: self.api_url.clone(),
             api_key,
-            timeout: Duration::from_secs(30),
-            connect_timeout: Duration::from_secs(5),
+            timeout: self.timeout,
+            connect_timeout: self.timeout.min(Duration::from_secs(5)),
             user_agent: USER_AGENT.to_owned(),
         })
     }

@@ -27,12 +27,13 @@ use crate::harness::{Env, Program, both_engines, provider, until};
 use crate::kept::Keeper;
 
 /// Points at which a sender may die.
-pub(crate) const SENDING: [&str; 5] = [
+pub(crate) const SENDING: [&str; 6] = [
     "send.before_intent",
     "send.after_intent",
     "send.before_outcome",
     "send.after_outcome",
     "settle.after_look",
+    "settle.after_verdict",
 ];
 
 /// A provider, and the jobs that text through it, on the test's clock.
@@ -46,6 +47,9 @@ pub(crate) struct Stage<'e> {
 pub(crate) fn ana() -> Actor {
     Actor { name: "operator:ana".to_owned(), reason: Some("a test".to_owned()) }
 }
+
+/// The provider's own.
+pub(crate) const LIMIT: RateLimit = RateLimit { per_second: 10, reserved: 2 };
 
 pub(crate) fn line() -> String {
     Factory::new(0).world().lines[0].id.clone()
@@ -63,12 +67,17 @@ impl<'e> Stage<'e> {
 
     /// Among people of these manners.
     pub(crate) async fn among(env: &'e Env, faults: &str, manners: &str) -> Self {
+        Self::at_rate(env, faults, manners, LIMIT).await
+    }
+
+    /// With another rate.
+    pub(crate) async fn at_rate(env: &'e Env, faults: &str, manners: &str, limit: RateLimit) -> Self {
         env.clock.advance(TimeDelta::hours(7));
-        Self::beside(env, faults, manners, env.clock.clone()).await
+        Self::beside(env, faults, manners, limit, env.clock.clone()).await
     }
 
     /// The provider has a clock of its own.
-    async fn beside(env: &'e Env, faults: &str, manners: &str, clock: Clock) -> Self {
+    async fn beside(env: &'e Env, faults: &str, manners: &str, limit: RateLimit, clock: Clock) -> Self {
         let mut config = provider();
         config.clock = Arc::new(move || -> DateTime<Utc> { clock.now() });
         config.calls_per_second = 1_000_000;
@@ -76,7 +85,7 @@ impl<'e> Stage<'e> {
         config.manners = manners.parse().unwrap();
         let simulator = Simulator::start(config).await.unwrap();
         let media = Keeper::new(env).await.services.media.clone();
-        let kit = Keeper::with(env, media, provider_at(env, &simulator)).kit();
+        let kit = Keeper::with(env, media, provider_at(env, &simulator, limit)).kit();
         Self { env, simulator, kit, line: line() }
     }
 
@@ -151,7 +160,7 @@ impl<'e> Stage<'e> {
     }
 }
 
-fn provider_at(env: &Env, simulator: &SimulatorHandle) -> Provider {
+pub(crate) fn provider_at(env: &Env, simulator: &SimulatorHandle, limit: RateLimit) -> Provider {
     let api_key: SecretString = provider().api_key;
     let client = Client::new(ClientConfig {
         base_url: simulator.url(),
@@ -161,12 +170,11 @@ fn provider_at(env: &Env, simulator: &SimulatorHandle) -> Provider {
         user_agent: "test".to_owned(),
     });
     let metrics = ProviderMetrics::new(&prometheus::Registry::new()).unwrap();
-    let limit = RateLimit { per_second: 10, reserved: 2 };
     Provider::new(env.db.clone(), Some((client.unwrap(), &api_key)), limit, metrics)
 }
 
 /// The most texts within a period.
-fn fullest(accepted: &[AcceptedMessage], period: TimeDelta) -> usize {
+pub(crate) fn fullest(accepted: &[AcceptedMessage], period: TimeDelta) -> usize {
     let mut times: Vec<_> = accepted.iter().map(|text| text.accepted_at).collect();
     times.sort();
     let within = |first: usize| times[first..].partition_point(|at| *at < times[first] + period);
@@ -214,7 +222,7 @@ both_engines! {
     async fn an_hour_that_only_our_clock_has_seen_proves_no_absence(env: Env) {
         env.clock.advance(TimeDelta::hours(7));
         let theirs = Clock::manual(env.clock.now());
-        let stage = Stage::beside(&env, "server_error=0.4", "", theirs.clone()).await;
+        let stage = Stage::beside(&env, "server_error=0.4", "", LIMIT, theirs.clone()).await;
         stage.started(&stage.plan(), &numbers(30)).await;
         stage.pass(TimeDelta::hours(1)).await;
         let texts = stage.texts().await;

@@ -216,7 +216,7 @@ fn differences<'r>(expected: &'r [String], kept: &'r [String]) -> (Vec<&'r Strin
     (without(expected, kept), without(kept, expected))
 }
 
-fn statement(text: String) -> &'static Stmt {
+pub(crate) fn statement(text: String) -> &'static Stmt {
     Box::leak(Box::new(Stmt { name: "TEST", text: Text::Same(text.leak()) }))
 }
 

@@ -56,6 +56,7 @@ mod receiver;
 mod schedules;
 mod schema;
 mod search;
+mod sending;
 mod simulation;
 mod stats;
 mod texts_wanted;

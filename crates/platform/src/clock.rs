@@ -60,7 +60,7 @@ impl Clock {
 
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
 fn system_now() -> DateTime<Utc> {
-    Utc::now().trunc_subsecs(6)
+    Utc::now().trunc_subsecs(6) + Duration::microseconds(crate::ahead::microseconds())
 }
 
 #[cfg(test)]

@@ -10,10 +10,11 @@
 //! * [`audit`]: the book of what people did.
 //! * [`clock`], [`duration`], [`metrics`]: time as a value, and what is counted.
 //! * [`testkit`]: running jobs in tests, without waiting.
-//! * [`mod@crash`]: named places to die at, in test builds.
+//! * [`mod@crash`], [`ahead`]: named places to die at, and a clock that can be set, in test builds.
 //!
 //! Knows nothing of phones; could be published on its own.
 
+pub mod ahead;
 pub mod audit;
 mod chain;
 pub mod clock;

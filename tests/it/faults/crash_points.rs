@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output};
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -140,10 +140,15 @@ fn every_crash_point_in_the_source_is_died_at() {
     assert_eq!(named, known);
 }
 
-/// Compiles a program with one crash point, armed, and tells whether it lives, and its bytes.
-fn with_a_crash_point(folder: &Path, optimised: bool) -> (bool, Vec<u8>) {
-    let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/platform/src/crash.rs");
-    let source = format!("#[path = {module:?}] pub mod crash;\nfn main() {{ crash_point!(\"here\"); }}\n");
+/// Compiles a program that asks by how much its clock is ahead and then comes to a crash point, and tells what its start
+/// with both comes to, and its bytes.
+fn with_what_tests_can_do(folder: &Path, optimised: bool) -> (Output, Vec<u8>) {
+    let platform = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/platform/src");
+    let (crash, ahead) = (platform.join("crash.rs"), platform.join("ahead.rs"));
+    let source = format!(
+        "#[path = {crash:?}] pub mod crash;\n#[path = {ahead:?}] pub mod ahead;\n\
+         fn main() {{ eprint!(\"{{}}\", ahead::microseconds()); crash_point!(\"here\"); eprint!(\" lives\"); }}\n"
+    );
     std::fs::write(folder.join("main.rs"), source).unwrap();
     let program = folder.join(if optimised { "release" } else { "debug" });
     let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
@@ -152,16 +157,21 @@ fn with_a_crash_point(folder: &Path, optimised: bool) -> (bool, Vec<u8>) {
         rustc.arg("-O");
     }
     assert!(rustc.status().unwrap().success());
-    let lives = Command::new(&program).env("CRASH_AT", "here:1").status().unwrap().success();
-    (lives, std::fs::read(program).unwrap())
+    let clock = folder.join("clock");
+    std::fs::write(&clock, "17").unwrap();
+    let output =
+        Command::new(&program).env("CRASH_AT", "here:1").env("CLOCK_AHEAD", &clock).output().unwrap();
+    (output, std::fs::read(program).unwrap())
 }
 
 #[test]
-fn a_release_build_knows_no_crash_point() {
+fn a_release_build_knows_no_crash_point_and_no_clock_but_the_machines() {
     let folder = tempfile::tempdir().unwrap();
-    let told = |bytes: &[u8]| bytes.windows(8).any(|window| window == b"CRASH_AT");
-    let (lives, bytes) = with_a_crash_point(folder.path(), false);
-    assert!(!lives && told(&bytes), "a debug build dies there");
-    let (lives, bytes) = with_a_crash_point(folder.path(), true);
-    assert!(lives && !told(&bytes));
+    let told = |bytes: &[u8], name: &str| bytes.windows(name.len()).any(|window| window == name.as_bytes());
+    let (output, bytes) = with_what_tests_can_do(folder.path(), false);
+    assert!(!output.status.success() && told(&bytes, "CRASH_AT"), "a debug build dies there");
+    assert!(output.stderr == b"17" && told(&bytes, "CLOCK_AHEAD"));
+    let (output, bytes) = with_what_tests_can_do(folder.path(), true);
+    assert_eq!((output.status.success(), output.stderr.as_slice()), (true, &b"0 lives"[..]));
+    assert!(!told(&bytes, "CRASH_AT") && !told(&bytes, "CLOCK_AHEAD"));
 }
