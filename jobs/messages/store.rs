@@ -72,9 +72,11 @@ pub(super) async fn keep(cx: &Context<Services>, told: Told<Message>) -> Result<
     let words = &cx.services().contacts.words;
     let mut tx = cx.services().db.write().await?;
     optout::lock_for(&mut tx, words, message).await?;
+    optout::lock_refused(&mut tx, message).await?;
     place.keep(&mut tx).await?;
     keep_message(&mut tx, message, *at).await?;
     optout::hear(&mut tx, words, message, *at, cx.now()).await?;
+    optout::hear_refused(&mut tx, message, *at, cx.now()).await?;
     search::keep_message(&mut tx, &message.id).await?;
     sends::mirror(&mut tx, &message.id).await?;
     let waiting = media::keep_links(&mut tx, &links, *at, cx.now()).await?;
@@ -82,10 +84,17 @@ pub(super) async fn keep(cx: &Context<Services>, told: Told<Message>) -> Result<
     media::fetch_waiting(cx, &waiting)
 }
 
-/// Keeps what the API told of a message of ours, in the caller's transaction.
-pub(crate) async fn record(tx: &mut Session, message: &Message, at: DateTime<Utc>) -> Result<(), DbError> {
+/// Keeps what the API told of a message of ours, in the caller's transaction and before anything else in it.
+pub(crate) async fn record(
+    tx: &mut Session,
+    message: &Message,
+    at: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Result<(), DbError> {
+    optout::lock_refused(tx, message).await?;
     Place::of_message(message, message.created_at.unwrap_or(at)).keep(tx).await?;
     keep_message(tx, message, at).await?;
+    optout::hear_refused(tx, message, at, now).await?;
     search::keep_message(tx, &message.id).await
 }
 

@@ -3,8 +3,10 @@
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use trunkline_openphone::client::{ApiError, Client, SendMessage};
+use trunkline_openphone::client::{ApiError, Client, Refusal, SendMessage};
 use trunkline_openphone::event::Message;
+
+use crate::contacts::optout::OPTED_OUT;
 
 /// A process that was stopped between its commit and the request must not send what others have given up since.
 const FRESH: Duration = Duration::from_secs(10);
@@ -83,6 +85,11 @@ fn meaning(error: ApiError) -> Outcome {
     let stopped = |reason| Outcome::Stopped { code: code.clone(), reason };
     let refused = |reason| Outcome::Refused { code: code.clone(), reason };
     match &error {
+        ApiError::Invalid(refusal) | ApiError::Forbidden(refusal) | ApiError::Conflict(refusal)
+            if opted_out(refusal) =>
+        {
+            Outcome::Refused { code: Some(OPTED_OUT.to_owned()), reason: "opted_out_at_carrier" }
+        }
         ApiError::RateLimited { .. } => Outcome::NotSent { reason: "rate_limited", error: Some(error) },
         ApiError::Connect(_) => Outcome::NotSent { reason: "unreachable", error: Some(error) },
         ApiError::Unauthorized(_) => stopped("api_key_refused"),
@@ -102,10 +109,17 @@ fn meaning(error: ApiError) -> Outcome {
     }
 }
 
+/// Whether the recipient has opted out at the carrier: the provider does not document where it says so.
+fn opted_out(refusal: &Refusal) -> bool {
+    let told = refusal.message.as_deref().unwrap_or_default();
+    refusal.code.as_deref() == Some(OPTED_OUT)
+        || told.split(|c: char| !c.is_ascii_digit()).any(|digits| digits == OPTED_OUT)
+}
+
 #[cfg(test)]
 mod tests {
     use chrono::TimeDelta;
-    use trunkline_openphone::client::{DecodeError, Refusal};
+    use trunkline_openphone::client::DecodeError;
 
     use super::*;
 
@@ -150,6 +164,23 @@ mod tests {
         assert!(!intent.is_fresh(committed, intended_at + TimeDelta::seconds(10)), "the machine slept");
         assert!(!intent.is_fresh(committed, intended_at - TimeDelta::hours(1)), "the clock was set back");
         assert!(!intent.is_fresh(committed - FRESH, intended_at), "the process stood still");
+    }
+
+    #[test]
+    fn an_opt_out_at_the_carrier_is_found_in_the_code_and_in_the_words() {
+        let refusal = |code: &str, message: &str| Refusal {
+            code: Some(code.to_owned()),
+            message: Some(message.to_owned()),
+            ..Refusal::default()
+        };
+        let is_found = |refusal| match meaning(ApiError::Invalid(refusal)) {
+            Outcome::Refused { code, .. } => code.as_deref() == Some(OPTED_OUT),
+            _ => false,
+        };
+        assert!(is_found(refusal("21610", "")));
+        assert!(is_found(refusal("0200400", "Carrier error 21610: the recipient has opted out")));
+        assert!(!is_found(refusal("0200400", "Cannot text +121610")));
+        assert!(!is_found(refusal("0200400", "Carrier error 216100")));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use trunkline_openphone::event::Message;
 use trunkline_platform::db::{DbError, Session};
 
 use super::{Called, Outcome, SendState, mirror};
+use crate::contacts::optout;
 use crate::messages;
 
 /// How long a text waits that provably did not leave.
@@ -35,12 +36,16 @@ pub(super) struct Concluded {
     number: String,
 }
 
-/// Writes one outcome.
+/// Writes one outcome. The caller's transaction has done nothing before it.
 pub(crate) async fn record(tx: &mut Session, called: &Called, now: DateTime<Utc>) -> Result<(), DbError> {
     let (id, tries) = (called.intent.id, called.intent.tries);
     match &called.outcome {
         Outcome::Accepted(message) => accept(tx, id, tries, message, now).await,
         Outcome::Refused { code, reason } => {
+            if code.as_deref() == Some(optout::OPTED_OUT) {
+                let number = called.intent.number.as_str();
+                optout::close_refused(tx, number, (id, tries), called.asked_at, now).await?;
+            }
             conclude(tx, (id, tries), SendState::Refused, reason, code.as_deref(), now).await.map(drop)
         }
         Outcome::Unknown { reason } => {
@@ -67,7 +72,7 @@ pub(super) async fn accept(
     now: DateTime<Utc>,
 ) -> Result<(), DbError> {
     let at = message.updated_at.or(message.created_at).unwrap_or(now);
-    messages::record(tx, message, at).await?;
+    messages::record(tx, message, at, now).await?;
     ACCEPT.bind(id).bind(tries).bind(message.id.as_str()).bind(now).execute(tx).await?;
     mirror(tx, &message.id).await
 }

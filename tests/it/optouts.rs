@@ -7,6 +7,7 @@ use trunkline_jobs::contacts::optout::{self, Channel, ReviewError, Said, Verdict
 use trunkline_openphone::event::Generation;
 use trunkline_platform::audit::{self, Actor, AuditFilter};
 
+use crate::campaigns::Stage;
 use crate::harness::{Env, both_engines, start_time};
 use crate::kept::Keeper;
 
@@ -36,6 +37,18 @@ fn text(generation: Generation, id: &str, at: &str, body: &str) -> String {
 
 fn dated(id: &str, at: &str, body: &str) -> String {
     text(Generation::Dated, id, at, body)
+}
+
+/// The carrier refused a text of ours to her, made at this time, because she had opted out there.
+fn refused(id: &str, at: &str) -> String {
+    let made = format!("2026-03-02T09:{at}.000Z");
+    json!({"id": format!("EV{id}"), "apiVersion": "2026-03-30", "type": "message.undelivered",
+        "createdAt": "2026-03-02T09:40:00.000Z",
+        "data": {"resource": {"id": id, "direction": "outgoing", "status": "undelivered", "errorCode": "21610",
+            "text": "Sale!", "createdAt": made},
+            "context": {"phoneNumberId": "PN1", "conversationId": "CN1", "senderIdentifier": US,
+                "recipientIdentifiers": [HER]}}})
+    .to_string()
 }
 
 fn ana(reason: Option<&str>) -> Actor {
@@ -129,6 +142,54 @@ both_engines! {
         keeper.tell_and_work(&[dated("AC3", "10:00", "Revoke!"), dated("AC5", "10:20", "revoke")]).await;
         assert!(!take(now + TimeDelta::minutes(1)).await);
         assert!(is_closed(&env).await);
+    }
+
+    async fn who_opted_out_at_the_carrier_is_closed_by_the_text_it_refused_until_they_start_again(env: Env) {
+        let keeper = Keeper::new(&env).await;
+        let refusal = refused("AC1", "10:00");
+        keeper.tell_and_work(std::slice::from_ref(&refusal)).await;
+        assert!(is_closed(&env).await);
+        let row = optout::show(&env.db, HER).await.unwrap().unwrap();
+        assert_eq!((row.channel.as_str(), row.message_id.as_deref(), row.confirmation.as_str()), ("provider", Some("AC1"), "none"));
+        keeper.tell_and_work(&[dated("AC2", "11:00", "START"), refusal.clone()]).await;
+        assert!(!is_closed(&env).await, "what is told again closes nothing again");
+        keeper.tell_and_work(&[refused("AC3", "12:00")]).await;
+        assert!(is_closed(&env).await, "the block at the carrier stands");
+        keeper.forget().await;
+        let told = [refusal, dated("AC2", "11:00", "START"), refused("AC0", "09:00"), dated("AC4", "11:30", "Hi")];
+        keeper.assert_order_does_not_matter(&told, 12).await;
+        assert!(!is_closed(&env).await);
+    }
+
+    async fn a_text_that_fails_for_another_reason_or_to_several_people_closes_nobody(env: Env) {
+        let keeper = Keeper::new(&env).await;
+        let group = format!("[\"{HER}\",\"+12125550102\"]");
+        let told = [
+            refused("AC1", "10:00").replace("21610", "30007"),
+            refused("AC2", "10:01").replace(&format!("[\"{HER}\"]"), &group),
+        ];
+        keeper.tell_and_work(&told).await;
+        keeper.assert_nothing_failed().await;
+        assert!(keeper.rows("consents", "entry").await.is_empty());
+    }
+
+    async fn whom_the_provider_will_not_text_because_they_opted_out_there_is_closed_by_its_answer(env: Env) {
+        let stage = Stage::new(&env, "").await;
+        let people = ["+12125550197".to_owned(), "+12125551000".to_owned()];
+        let id = stage.started(&stage.plan(), &people).await;
+        stage.pass(TimeDelta::minutes(1)).await;
+        let row = optout::show(&env.db, &people[0]).await.unwrap().unwrap();
+        assert!(row.closed && row.channel == "provider");
+        assert!(optout::show(&env.db, &people[1]).await.unwrap().is_none());
+        let text = stage.texts().await.into_iter().find(|text| text.number == people[0]).unwrap();
+        assert_eq!(
+            (text.reason.as_deref(), text.error_code.as_deref()),
+            (Some("opted_out_at_carrier"), Some("21610"))
+        );
+        assert_eq!(stage.outcomes(id).await["refused 21610"], 1);
+        let second = stage.started(&stage.plan(), &people[..1]).await;
+        stage.pass(TimeDelta::minutes(1)).await;
+        assert_eq!(stage.outcomes(second).await["refused opted_out"], 1);
     }
 
     async fn people_close_and_open_numbers_and_the_audit_says_who_and_why(env: Env) {

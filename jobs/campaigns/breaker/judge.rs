@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::latest::LatestText;
 use super::{BreakerSettings, Cause, Fault, Subject, Threshold};
+use crate::contacts::optout::OPTED_OUT;
 
 /// Carriers' codes, as the provider passes them on: a filter took the text for spam.
 const FILTERED: [&str; 2] = ["30007", "30038"];
@@ -14,8 +15,6 @@ const FILTERED: [&str; 2] = ["30007", "30038"];
 const NOT_REGISTERED: [&str; 3] = ["30032", "30034", "30035"];
 /// The brand has used up what carriers let it send in a day.
 const CARRIER_DAILY_CAP: [&str; 1] = ["30023"];
-/// The recipient had opted out before.
-const OPTED_OUT: &str = "21610";
 /// Of a text that was sent so long ago no failure is to be expected any more, though nobody told that it arrived.
 const QUIET_AFTER: TimeDelta = TimeDelta::minutes(10);
 const SAMPLES: usize = 5;

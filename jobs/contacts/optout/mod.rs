@@ -27,6 +27,7 @@
 //! five minutes of the word. That is the only text to a closed number. Words that the provider answers
 //! by itself owe none.
 
+mod carrier;
 mod hear;
 mod review;
 mod words;
@@ -42,6 +43,7 @@ use trunkline_platform::db::{Db, DbError, Session, Stmt, sql_text};
 
 use crate::conversations::number_rows;
 
+pub(crate) use carrier::{OPTED_OUT, close_refused, hear_refused, lock_refused};
 pub(crate) use hear::{hear, lock_for};
 pub use review::{ReviewError, ReviewRow, Verdict, decide, opt_in, opt_out, reviews};
 pub use words::{Meaning, MoreWords, Words, WordsError};
@@ -189,7 +191,7 @@ impl FromStr for Channel {
 /// One thing that was said, for the ledger.
 #[derive(Clone, Debug)]
 pub struct Said<'s> {
-    /// What told of it: the same again changes nothing. `message:AC…`, `operator:…`, `send:17`.
+    /// What told of it: the same again changes nothing. `message:AC…`, `operator:…`, `send:17:1`.
     pub entry: String,
     pub number: &'s str,
     /// When it was said.

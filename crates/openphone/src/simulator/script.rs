@@ -13,6 +13,7 @@
 //! | …0194 | refused: 400, A2P registration not approved |
 //! | …0195 | refused: 403, daily cap reached |
 //! | …0196 | refused: 402, not enough credits |
+//! | …0197 | refused: 400, opted out at the carrier (21610) |
 //! | opted out | `undelivered`, code 21610 |
 
 use std::{sync::Arc, time::Duration};

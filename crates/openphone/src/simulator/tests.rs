@@ -293,6 +293,8 @@ async fn numbers_with_a_meaning_and_opt_outs_end_as_they_should() {
     assert_eq!(code(client.send_message(&text("+12015550194")).await.unwrap_err()), "0206400");
     assert_eq!(code(client.send_message(&text("+12015550195")).await.unwrap_err()), "0204403");
     assert_eq!(code(client.send_message(&text("+12015550196")).await.unwrap_err()), "0200402");
+    let opted_out = client.send_message(&text("+12015550197")).await.unwrap_err();
+    assert!(opted_out.refusal().unwrap().message.as_ref().unwrap().contains("21610"));
     assert_eq!(simulator.accepted_messages().len(), endings.len());
 }
 

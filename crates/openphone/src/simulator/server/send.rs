@@ -99,6 +99,13 @@ impl Order {
             Some("0194") => refused(6, StatusCode::BAD_REQUEST, "A2P Registration Not Approved"),
             Some("0195") => refused(4, StatusCode::FORBIDDEN, "A2P 10DLC Daily Message Cap Reached"),
             Some("0196") => refused(0, StatusCode::PAYMENT_REQUIRED, "Not Enough Credits"),
+            Some("0197") => Err(Answer::refused(
+                Resource::Messages,
+                0,
+                StatusCode::BAD_REQUEST,
+                "Invalid Recipient",
+                "The recipient has opted out (21610)",
+            )),
             _ => Ok(()),
         }
     }
