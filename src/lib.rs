@@ -6,7 +6,7 @@
 //! * [`dashboard`]: the pages for people.
 //! * [`cli`]: the command line, one file per command.
 //! * [`app`]: builds everything once from the configuration; the only place that knows it all.
-//! * [`config`], [`correlation`], [`schedules`], [`telemetry`], [`mask`], [`schema`], [`source`]: what they share.
+//! * [`config`], [`correlation`], [`paths`], [`schedules`], [`telemetry`], [`mask`], [`schema`], [`source`]: what they share.
 //!
 //! `receiver`, `admin`, `dashboard` and `cli` never import one another.
 
@@ -18,6 +18,7 @@ pub mod config;
 pub mod correlation;
 pub mod dashboard;
 pub mod mask;
+pub mod paths;
 pub mod receiver;
 pub mod schedules;
 pub mod schema;

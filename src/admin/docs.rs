@@ -15,8 +15,8 @@ pub(super) const ABOUT: &str = "Send your key as `Authorization: Bearer tlk_…`
     (RFC 9457) with a `code` for programs and the `request_id` by which the logs tell of the request. Each key may \
     send so many requests a second; `RateLimit-Remaining` tells how many are left.";
 
-const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;\
-color-scheme:light dark}code{font-family:ui-monospace,monospace}section{border-top:1px solid #8886;padding:.5rem 0}\
+const STYLE: &str = ":root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;\
+margin:2rem auto;padding:0 1rem;overflow-wrap:anywhere}th{overflow-wrap:normal}code{font-family:ui-monospace,monospace}section{border-top:1px solid #8886;padding:.5rem 0}\
 table{border-collapse:collapse;width:100%}td,th{text-align:left;vertical-align:top;padding:.2rem .8rem .2rem 0}\
 .m{text-transform:uppercase;font-weight:700}";
 
@@ -31,9 +31,8 @@ pub(super) fn description(spec: &str) -> impl Endpoint<Output = Response> + 'sta
 }
 
 /// The same as a page.
-pub(super) fn page(spec: &str) -> impl Endpoint<Output = Response> + 'static {
-    let spec: Value = serde_json::from_str(spec).unwrap_or_default();
-    let page = render(&spec).into_string();
+pub(super) fn page(spec: &Value) -> impl Endpoint<Output = Response> + 'static {
+    let page = render(spec).into_string();
     let policy =
         format!("default-src 'none'; style-src 'sha256-{}'; frame-ancestors 'none'; base-uri 'none'", {
             use base64::Engine as _;
@@ -60,7 +59,7 @@ fn render(spec: &Value) -> Markup {
         html lang="en" {
             head {
                 meta charset="utf-8";
-                meta name="viewport" content="width=device-width";
+                meta name="viewport" content="width=device-width, initial-scale=1";
                 title { "Trunkline API" }
                 style { (PreEscaped(STYLE)) }
             }

@@ -11,6 +11,7 @@ use tracing::Instrument;
 
 use super::granted::Visit;
 use super::problem::Problem;
+use super::shape::Shape;
 use crate::access::gate::Gate;
 use crate::access::{Denied, Standing};
 use crate::correlation::CorrelationIds;
@@ -25,13 +26,14 @@ const BODY_DEADLINE: Duration = Duration::from_secs(10);
 /// Stands before the operations.
 pub(super) struct Door<E> {
     inner: E,
+    shape: Shape,
     gate: Gate,
     ids: CorrelationIds,
 }
 
 impl<E: Endpoint<Output = Response>> Door<E> {
-    pub(super) fn new(inner: E, gate: Gate, ids: CorrelationIds) -> Self {
-        Self { inner, gate, ids }
+    pub(super) fn new(inner: E, shape: Shape, gate: Gate, ids: CorrelationIds) -> Self {
+        Self { inner, shape, gate, ids }
     }
 
     async fn answer(&self, mut request: Request) -> (Option<(u32, Standing)>, Result<Response, Problem>) {
@@ -50,6 +52,9 @@ impl<E: Endpoint<Output = Response>> Door<E> {
         // No text in the database has it, and PostgreSQL takes it for a mistake of ours.
         if request.original_uri().to_string().contains("%00") {
             return (allowance, Err(Problem::invalid("there is a NUL in the path or the query")));
+        }
+        if let Err(problem) = self.shape.check(&request) {
+            return (allowance, Err(problem));
         }
         if let Err(problem) = bound_body(&mut request).await {
             return (allowance, Err(problem));

@@ -5,6 +5,7 @@
 //!
 //! * `door`: what every request passes and every answer gets.
 //! * `granted`: what an operation takes. Its argument of that type is the check.
+//! * `shape`: what the description allows, checked before an operation is reached.
 //! * `problem`: how it says no. `page`: lists and cursors.
 //! * `docs`: the description, for programs and for people.
 
@@ -17,6 +18,7 @@ mod keys;
 pub mod media;
 mod page;
 mod problem;
+mod shape;
 mod tasks;
 
 use poem::{Endpoint, IntoEndpoint, Response, Route, get};
@@ -81,9 +83,12 @@ fn service(desk: &Desk) -> OpenApiService<Api, ()> {
 /// Everything under `/api/v1`.
 pub fn routes(desk: &Desk, ids: CorrelationIds) -> impl Endpoint<Output = Response> + 'static {
     let service = service(desk);
-    let (description, page) = (docs::description(&service.spec()), docs::page(&service.spec()));
+    let text = service.spec();
+    let spec = serde_json::from_str(&text).unwrap_or_default();
+    let (description, page) = (docs::description(&text), docs::page(&spec));
+    let shape = shape::Shape::of(&spec);
     Route::new()
         .at("/openapi.json", get(description))
         .at("/docs", get(page))
-        .nest_no_strip("/", door::Door::new(service.into_endpoint(), desk.gate.clone(), ids))
+        .nest_no_strip("/", door::Door::new(service.into_endpoint(), shape, desk.gate.clone(), ids))
 }

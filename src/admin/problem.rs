@@ -42,11 +42,13 @@ pub(super) struct Problem {
     code: &'static str,
     detail: String,
     wait: Option<TimeDelta>,
+    /// The methods the path does take.
+    allow: Option<String>,
 }
 
 impl Problem {
     pub(super) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), wait: None }
+        Self { status, code, detail: detail.into(), wait: None, allow: None }
     }
 
     /// There is no such thing.
@@ -62,6 +64,13 @@ impl Problem {
     /// It cannot be done to what is there.
     pub(super) fn conflict(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, "conflict", detail)
+    }
+
+    /// The path does not take the method; `allow` are those it takes.
+    pub(super) fn method_not_allowed(allow: String) -> Self {
+        let detail = format!("this path does not take this method; it takes {allow}");
+        let problem = Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail);
+        Self { allow: Some(allow), ..problem }
     }
 
     /// A failure of ours. Its cause is in the log, and only there.
@@ -80,9 +89,6 @@ impl Problem {
         let said = mask::phones_in(&error.to_string());
         match status {
             StatusCode::NOT_FOUND => Self::new(status, "not_found", "there is nothing at this path"),
-            StatusCode::METHOD_NOT_ALLOWED => {
-                Self::new(status, "method_not_allowed", "this path does not take this method")
-            }
             StatusCode::UNSUPPORTED_MEDIA_TYPE => {
                 Self::new(status, "unsupported_media_type", "the body must be application/json")
             }
@@ -108,6 +114,9 @@ impl Problem {
         let mut response = Response::builder().status(self.status).content_type(CONTENT_TYPE);
         if let Some(wait) = self.wait {
             response = response.header(header::RETRY_AFTER, wait.num_seconds().max(0) + 1);
+        }
+        if let Some(allow) = &self.allow {
+            response = response.header(header::ALLOW, allow);
         }
         if self.status == StatusCode::UNAUTHORIZED {
             response = response.header(header::WWW_AUTHENTICATE, "Bearer realm=\"trunkline\"");

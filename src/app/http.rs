@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::acceptor::PatientAcceptor;
 use super::probes::{self, Probes};
 use super::queue_metrics::{self, Scrape};
+use crate::paths;
 use crate::receiver::WebhookEndpoint;
 
 pub(super) fn routes(
@@ -26,7 +27,7 @@ pub(super) fn routes(
     if let Some(webhooks) = webhooks {
         route = route.at("/webhooks/openphone", webhooks);
     }
-    route.map_to_response()
+    route.before(|request| async { Ok(paths::legible(request)) }).map_to_response()
 }
 
 pub(super) async fn serve(
