@@ -273,6 +273,17 @@ impl Query {
     }
 }
 
+/// `us`, `them`, or somebody by a user's id or a number.
+impl From<&str> for By {
+    fn from(who: &str) -> Self {
+        match who {
+            "us" => Self::Side(Side::Ours),
+            "them" => Self::Side(Side::Theirs),
+            who => Self::Somebody(who.to_owned()),
+        }
+    }
+}
+
 impl By {
     fn is(&self, speaker: &Speaker) -> bool {
         match self {
@@ -289,6 +300,12 @@ impl By {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_said_it_is_a_side_or_somebody() {
+        assert_eq!(By::from("us"), By::Side(Side::Ours));
+        assert_eq!(By::from("+12125550101"), By::Somebody("+12125550101".to_owned()));
+    }
 
     #[test]
     fn a_cursor_is_read_as_it_was_written_and_nothing_else_is() {

@@ -98,6 +98,16 @@ impl View {
         text.map(|text| self.line(text))
     }
 
+    /// A phone number.
+    pub(super) fn number(self, number: &str) -> String {
+        if self.unmask { number.to_owned() } else { mask::phone(number) }
+    }
+
+    /// What somebody wrote or said.
+    pub(super) fn said(self, text: &str) -> String {
+        if self.unmask { text.to_owned() } else { mask::text(text) }
+    }
+
     /// A stored JSON document.
     pub(super) fn json(self, text: &str) -> Value {
         if self.unmask {

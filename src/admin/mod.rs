@@ -10,6 +10,7 @@
 //! * `docs`: the description, for programs and for people.
 
 mod audit;
+mod calls;
 mod dead;
 mod docs;
 mod door;
@@ -18,9 +19,11 @@ mod keys;
 pub mod media;
 mod page;
 mod problem;
+mod search;
 mod shape;
 mod tasks;
 
+use chrono_tz::Tz;
 use poem::{Endpoint, IntoEndpoint, Response, Route, get};
 use poem_openapi::payload::Json;
 use poem_openapi::{OpenApiService, Tags};
@@ -39,6 +42,8 @@ pub struct Desk {
     pub store: MediaStore,
     pub gate: Gate,
     pub listeners: Listeners,
+    /// The business's.
+    pub zone: Tz,
 }
 
 impl Desk {
@@ -60,12 +65,22 @@ enum Tag {
     DeadLetters,
     /// The files behind texts and calls
     Media,
+    /// Calls, what was made of them, and what is found in it
+    Calls,
 }
 
 /// What an operation answers.
 type Answer<T> = Result<Json<T>, problem::Problem>;
 
-type Api = (keys::KeysApi, audit::AuditApi, tasks::TasksApi, dead::DeadApi, media::MediaApi);
+type Api = (
+    keys::KeysApi,
+    audit::AuditApi,
+    tasks::TasksApi,
+    dead::DeadApi,
+    media::MediaApi,
+    calls::CallsApi,
+    search::SearchApi,
+);
 
 fn service(desk: &Desk) -> OpenApiService<Api, ()> {
     let api = (
@@ -74,6 +89,8 @@ fn service(desk: &Desk) -> OpenApiService<Api, ()> {
         tasks::TasksApi(desk.clone()),
         dead::DeadApi(desk.clone()),
         media::MediaApi(desk.clone()),
+        calls::CallsApi(desk.clone()),
+        search::SearchApi(desk.clone()),
     );
     OpenApiService::new(api, "Trunkline", env!("CARGO_PKG_VERSION"))
         .description(docs::ABOUT)

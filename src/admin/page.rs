@@ -83,8 +83,17 @@ impl Listing {
     ) -> Json<Page<T>> {
         let more = rows.len() > limit as usize;
         rows.truncate(limit as usize);
-        let next = rows.last().filter(|_| more).map(|last| self.write(&place(last)));
-        Json(Page { items: rows.into_iter().map(item).collect(), next })
+        let next = rows.last().filter(|_| more).map(&place);
+        self.page_until(rows.into_iter().map(item).collect(), next)
+    }
+
+    /// A page whose end somebody else found.
+    pub(super) fn page_until<T: ToJSON + ParseFromJSON, P: Serialize>(
+        &self,
+        items: Vec<T>,
+        next: Option<P>,
+    ) -> Json<Page<T>> {
+        Json(Page { items, next: next.map(|place| self.write(&place)) })
     }
 }
 

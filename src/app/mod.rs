@@ -272,6 +272,7 @@ impl App {
             store: self.services.media.store.clone(),
             gate: gate.clone(),
             listeners: Listeners::default(),
+            zone: self.config.business.timezone,
         };
         let api = admin::routes(&desk, CorrelationIds::of_requests(random_seed()));
         dashboard::routes(Pages { gate, db: self.db.clone() }).nest("/api/v1", api)

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
-use trunkline_jobs::search::{self, By, Cursor, Hit, Kind, Order, Query, Side};
+use trunkline_jobs::search::{self, By, Cursor, Hit, Kind, Order, Query};
 use trunkline_platform::clock::Clock;
 use trunkline_platform::db::Db;
 
@@ -103,7 +103,7 @@ impl SearchCommand {
             text: self.words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "),
             kinds,
             number: self.number.clone(),
-            speaker: self.speaker.as_deref().map(speaker),
+            speaker: self.speaker.as_deref().map(By::from),
             conversation: self.conversation.clone(),
             since: time(&self.since)?,
             until: time(&self.until)?,
@@ -118,14 +118,6 @@ impl SearchCommand {
 fn quoted(word: &str) -> String {
     let is_phrase = word.contains(char::is_whitespace) && !word.contains('"');
     if is_phrase { format!("\"{word}\"") } else { word.to_owned() }
-}
-
-fn speaker(who: &str) -> By {
-    match who {
-        "us" => By::Side(Side::Ours),
-        "them" => By::Side(Side::Theirs),
-        who => By::Somebody(who.to_owned()),
-    }
 }
 
 impl Search {
@@ -194,11 +186,5 @@ mod tests {
         assert_eq!(quoted("heater"), "heater");
         assert_eq!(quoted("heater is out"), "\"heater is out\"");
         assert_eq!(quoted("\"heater is\" out"), "\"heater is\" out");
-    }
-
-    #[test]
-    fn who_said_it_is_a_side_or_somebody() {
-        assert_eq!(speaker("us"), By::Side(Side::Ours));
-        assert_eq!(speaker("+12125550101"), By::Somebody("+12125550101".to_owned()));
     }
 }

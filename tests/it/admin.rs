@@ -49,7 +49,8 @@ impl Site {
         let access = Access::new(keys, settings, AccessMetrics::new(&Registry::new()).unwrap());
         let gate = Gate { access: access.clone(), sources: Sources::new(Vec::new()) };
         let tasks = env.tasks();
-        let desk = Desk { tasks: tasks.clone(), store, gate: gate.clone(), listeners: Listeners::default() };
+        let (gate_of_api, listeners) = (gate.clone(), Listeners::default());
+        let desk = Desk { tasks: tasks.clone(), store, gate: gate_of_api, listeners, zone: chrono_tz::UTC };
         let api = admin::routes(&desk, CorrelationIds::of_requests(7));
         let routes: Route = dashboard::routes(Pages { gate, db: env.db.clone() }).nest("/api/v1", api);
         let acceptor = TcpListener::bind("127.0.0.1:0").into_acceptor().await.unwrap();
@@ -82,7 +83,7 @@ impl Site {
     }
 
     /// The JSON that is there.
-    async fn read(&self, path: &str, key: &str) -> Value {
+    pub(crate) async fn read(&self, path: &str, key: &str) -> Value {
         let answer = self.get(path, key).await;
         assert_eq!(answer.status(), StatusCode::OK, "{path}: {}", answer.text().await.unwrap());
         answer.json().await.unwrap()
@@ -98,7 +99,7 @@ pub(crate) async fn entries(env: &Env) -> Vec<AuditRow> {
 }
 
 /// An answer that is a problem and nothing else.
-async fn problem(answer: Response, status: StatusCode, code: &str) -> Value {
+pub(crate) async fn problem(answer: Response, status: StatusCode, code: &str) -> Value {
     assert_eq!(answer.status(), status);
     assert_eq!(answer.headers()["content-type"], "application/problem+json");
     assert_eq!(answer.headers()["x-content-type-options"], "nosniff");

@@ -6,7 +6,7 @@ use crate::harness::{Env, Program, both_engines};
 use crate::kept::Keeper;
 
 const US: &str = "+12125550199";
-const HER: &str = "+12125550101";
+pub(crate) const HER: &str = "+12125550101";
 
 fn told(kind: &str, minute: u32, resource: &Value) -> String {
     let at = format!("2026-03-02T09:{minute:02}:00Z");
@@ -16,7 +16,7 @@ fn told(kind: &str, minute: u32, resource: &Value) -> String {
     .to_string()
 }
 
-fn events() -> Vec<String> {
+pub(crate) fn events() -> Vec<String> {
     let call = |id: &str, minute: u32, status: &str| {
         let at = format!("2026-03-02T09:{minute:02}:00Z");
         told(

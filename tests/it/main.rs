@@ -6,6 +6,7 @@ mod harness;
 mod servers;
 
 mod admin;
+mod admin_calls;
 mod attempts;
 mod bell;
 mod breaker;

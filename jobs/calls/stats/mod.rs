@@ -32,7 +32,7 @@ mod refresh;
 
 use trunkline_platform::db::Stmt;
 
-pub use period::{Breakdown, Range, RangeError};
+pub use period::{Breakdown, Range, RangeError, USUAL_DAYS};
 pub use read::{CallStats, Counts, Filter, Group, Hour, StatsError, by_hour, stats};
 pub use refresh::{RefreshCallStats, Round, refresh};
 

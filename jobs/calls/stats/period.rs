@@ -7,6 +7,8 @@ use chrono_tz::Tz;
 use serde::Serialize;
 use thiserror::Error;
 
+/// Days told of when nobody says which.
+pub const USUAL_DAYS: u32 = 30;
 /// The most periods that one look tells of.
 const MOST_PERIODS: usize = 400;
 const HOUR: i64 = 3_600;
@@ -66,6 +68,21 @@ impl Range {
         let to = now.with_timezone(&zone).date_naive();
         let back = Days::new(u64::from(days.max(1)) - 1);
         Self { from: to.checked_sub_days(back).unwrap_or(to), to }
+    }
+
+    /// From the first to the last day that were asked for. Without a last up to today, or to the first where that lies
+    /// ahead; without a first so many days.
+    pub fn asked(
+        from: Option<NaiveDate>,
+        to: Option<NaiveDate>,
+        days: u32,
+        now: DateTime<Utc>,
+        zone: Tz,
+    ) -> Self {
+        let today = Self::last_days(1, now, zone).to;
+        let to = to.unwrap_or(today.max(from.unwrap_or(today)));
+        let back = Days::new(u64::from(days.max(1)) - 1);
+        Self { from: from.unwrap_or(to.checked_sub_days(back).unwrap_or(to)), to }
     }
 
     /// The whole as one period.
@@ -210,6 +227,17 @@ mod tests {
         assert_eq!(hour_of(now, 0).to_rfc3339(), "2026-03-02T09:00:00+00:00");
         assert_eq!(hour_of(now, 30).to_rfc3339(), "2026-03-02T08:30:00+00:00");
         assert_eq!(hour_of(now, 15).to_rfc3339(), "2026-03-02T08:15:00+00:00");
+    }
+
+    #[test]
+    fn what_is_not_asked_for_is_the_last_days_and_a_day_ahead_stands_alone() {
+        let now = "2026-03-02T09:00:00Z".parse().unwrap();
+        let asked =
+            |from: Option<&str>, to: Option<&str>| Range::asked(from.map(day), to.map(day), 2, now, UTC);
+        assert_eq!(asked(None, None), range("2026-03-01", "2026-03-02"));
+        assert_eq!(asked(None, Some("2026-01-31")), range("2026-01-30", "2026-01-31"));
+        assert_eq!(asked(Some("2026-02-01"), None), range("2026-02-01", "2026-03-02"));
+        assert_eq!(asked(Some("2026-04-01"), None), range("2026-04-01", "2026-04-01"));
     }
 
     #[test]

@@ -5,15 +5,13 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
-use trunkline_jobs::calls::stats::{self, Breakdown, CallStats, Filter, Group, Hour, Range};
+use trunkline_jobs::calls::stats::{self, Breakdown, CallStats, Filter, Group, Hour, Range, USUAL_DAYS};
 use trunkline_platform::clock::Clock;
 use trunkline_platform::db::Db;
 
 use crate::cli::output;
 use crate::mask;
 
-/// Days told of when nothing else is asked for.
-const DAYS: u32 = 30;
 const WEEKDAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 /// From nothing to the most, in cells of two.
 const SHADES: [&str; 5] = ["  ", "░░", "▒▒", "▓▓", "██"];
@@ -86,11 +84,8 @@ impl Stats {
     }
 
     fn filter(&self, now: DateTime<Utc>, zone: Tz) -> Filter {
-        let last = Range::last_days(DAYS, now, zone);
-        let to = self.to.unwrap_or(last.to.max(self.from.unwrap_or(last.to)));
-        let month = TimeDelta::days(i64::from(DAYS) - 1);
-        let from = self.from.unwrap_or(to.checked_sub_signed(month).unwrap_or(to));
-        Filter { range: Range { from, to }, number: self.number.clone(), user: self.user.clone() }
+        let range = Range::asked(self.from, self.to, USUAL_DAYS, now, zone);
+        Filter { range, number: self.number.clone(), user: self.user.clone() }
     }
 }
 
