@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use bench::{Place, machine, percentile};
 use trunkline_jobs::contacts::ContactUpdated;
-use trunkline_jobs::events::{Accepted, Delivery, accept};
+use trunkline_jobs::events::{Accepted, Delivery, Source, accept};
 use trunkline_openphone::event::{Envelope, EventType, Generation};
 use trunkline_openphone::factory::Factory;
 use trunkline_openphone::signature::Scheme;
@@ -61,7 +61,7 @@ async fn fill(place: &Place, tasks: usize) -> Result<()> {
         Factory::new(1).event(EventType::ContactUpdated, Generation::Dated, now).context("an event")?;
     let delivery = Delivery {
         envelope: Envelope::parse(&event.body)?,
-        scheme: Scheme::Standard,
+        source: Source::Webhook(Scheme::Standard),
         delivery_id: Some("msg_bench".to_owned()),
         received_at: now,
         headers: "{}".to_owned(),

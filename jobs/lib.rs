@@ -7,6 +7,7 @@
 //! * [`media`]: the files behind the provider's links.
 //! * [`campaigns`]: one text to many people; [`sends`]: the ledger of every text of ours.
 //! * [`provider`]: the provider's API, behind the rate that everybody shares.
+//! * [`reconcile`]: what webhooks missed, asked for and told after all.
 //! * [`search`]: what people wrote and said, found again.
 //! * [`upkeep`]: what keeps the database small and quick.
 //!
@@ -26,6 +27,7 @@ pub mod messages;
 pub mod provider;
 pub mod provider_tasks;
 mod queues;
+pub mod reconcile;
 pub mod search;
 pub mod sends;
 mod services;
@@ -78,7 +80,10 @@ jobs! {
     messages::MessageFailed,
     messages::MessageReceived,
     messages::MessageUndelivered,
+    messages::MessageUpdated,
     provider_tasks::ProviderTaskChanged,
+    reconcile::ReconcilePage,
+    reconcile::StartReconcile,
     sends::SendText,
     sends::SettleSend,
     sends::SweepSends,
@@ -99,17 +104,14 @@ jobs! {
 
 /// Every statement of the jobs, for the test that prepares them all on both engines.
 pub fn statements() -> impl Iterator<Item = &'static Stmt> {
-    let own = [
-        conversations::STATEMENTS,
-        events::STATEMENTS,
-        messages::STATEMENTS,
-        provider::STATEMENTS,
-        provider_tasks::STATEMENTS,
-    ];
+    let own =
+        [conversations::STATEMENTS, events::STATEMENTS, provider::STATEMENTS, provider_tasks::STATEMENTS];
     let groups = [
         campaigns::STATEMENTS,
         contacts::STATEMENTS,
         media::STATEMENTS,
+        messages::STATEMENTS,
+        reconcile::STATEMENTS,
         search::STATEMENTS,
         sends::STATEMENTS,
         upkeep::STATEMENTS,

@@ -24,6 +24,8 @@ builtin! {
     "calls-stats.toml",
     "media-orphans.toml",
     "media-purge.toml",
+    "reconcile-deep.toml",
+    "reconcile.toml",
     "sends-sweep.toml",
     "upkeep-attempts.toml",
     "upkeep-audit.toml",

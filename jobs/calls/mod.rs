@@ -6,6 +6,7 @@
 mod answered;
 mod completed;
 mod forwarded;
+mod known;
 mod look;
 mod menu_selected;
 mod missed;
@@ -22,6 +23,7 @@ mod voicemail;
 pub use answered::CallAnswered;
 pub use completed::CallCompleted;
 pub use forwarded::CallForwarded;
+pub(crate) use known::{compare, has_voicemail, lacks_recording};
 pub use look::{CallDetails, CallFilter, CallLine, CallRow, Recorded, Said, list, show};
 pub use menu_selected::CallMenuSelected;
 pub use missed::CallMissed;
@@ -36,9 +38,9 @@ pub use voicemail::CallVoicemail;
 use trunkline_platform::db::Stmt;
 
 pub(crate) fn statements() -> impl Iterator<Item = &'static [&'static Stmt]> {
-    store::STATEMENTS
-        .iter()
-        .copied()
-        .chain(stats::STATEMENTS)
-        .chain([look::STATEMENTS, texts_wanted::STATEMENTS])
+    store::STATEMENTS.iter().copied().chain(stats::STATEMENTS).chain([
+        known::STATEMENTS,
+        look::STATEMENTS,
+        texts_wanted::STATEMENTS,
+    ])
 }

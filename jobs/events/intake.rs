@@ -1,4 +1,4 @@
-//! From verified deliveries to rows and tasks.
+//! From deliveries, verified or asked for, to rows and tasks.
 
 use std::collections::HashMap;
 
@@ -12,11 +12,11 @@ use trunkline_platform::task::TaskTx;
 use super::route::{job_of, task_for};
 use super::store::{EventId, INSERT_EVENTS, InsertedEvent};
 
-/// One verified delivery.
+/// One delivery: verified, or asked for by ourselves.
 #[derive(Clone, Debug)]
 pub struct Delivery {
     pub envelope: Envelope,
-    pub scheme: Scheme,
+    pub source: Source,
     /// `webhook-id`, which the legacy scheme does not have.
     pub delivery_id: Option<String>,
     pub received_at: DateTime<Utc>,
@@ -26,6 +26,34 @@ pub struct Delivery {
     pub body: String,
     pub correlation_id: String,
     pub trace_context: Option<String>,
+}
+
+/// How a delivery came to us.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Source {
+    /// A webhook, by how it was signed.
+    Webhook(Scheme),
+    /// Nobody told: we asked for what it tells.
+    Reconciled,
+    /// The provider could not deliver it, and we read it in its log.
+    Log,
+}
+
+impl Source {
+    /// The word it is stored under.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Webhook(scheme) => scheme.as_str(),
+            Self::Reconciled => "reconciled",
+            Self::Log => "log",
+        }
+    }
+
+    /// What its task names as its cause.
+    fn cause(self, event: EventId) -> String {
+        let door = if matches!(self, Self::Webhook(_)) { "webhook" } else { "reconcile" };
+        format!("{door}:{event}")
+    }
 }
 
 /// What became of a delivery.
@@ -40,9 +68,10 @@ pub enum Accepted {
 impl Delivery {
     /// What makes this delivery the same as an earlier one: its own id, the same on every retry; for the
     /// legacy scheme, which has none, the event's id and type, and the version it was told in: two older webhooks
-    /// tell of one event in two versions, and only one of them has the pictures.
+    /// tell of one event in two versions, and only one of them has the pictures. What was asked for has its state in the id.
     fn dedupe_key(&self) -> String {
         match &self.delivery_id {
+            None if self.source == Source::Reconciled => format!("reconciled:{}", self.envelope.id),
             Some(id) => format!("delivery:{id}"),
             None => {
                 let Envelope { id, event_type, api_version, .. } = &self.envelope;
@@ -76,7 +105,7 @@ pub async fn accept(tx: &mut TaskTx, deliveries: &[Delivery]) -> Result<Vec<Acce
         .zip(&keys)
         .map(|(delivery, key)| Line {
             dedupe_key: key,
-            scheme: delivery.scheme.as_str(),
+            scheme: delivery.source.as_str(),
             event_id: &delivery.envelope.id,
             event_type: &delivery.envelope.event_type,
             api_version: delivery.envelope.api_version.as_deref(),
@@ -105,7 +134,7 @@ pub async fn accept(tx: &mut TaskTx, deliveries: &[Delivery]) -> Result<Vec<Acce
         tasks.extend(task.map(|task| {
             task.correlation_id(&delivery.correlation_id)
                 .trace_context(delivery.trace_context.clone())
-                .cause(format!("webhook:{event}"))
+                .cause(delivery.source.cause(event))
         }));
     }
     tx.enqueue(&tasks).await?;

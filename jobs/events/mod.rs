@@ -6,7 +6,7 @@ mod route;
 mod store;
 mod told;
 
-pub use intake::{Accepted, Delivery, accept};
+pub use intake::{Accepted, Delivery, Source, accept};
 pub use route::job_of;
 pub use store::{EventCount, EventFilter, EventId, EventRow, EventSummary, count, list, show};
 pub(crate) use store::{STATEMENTS, count_in};

@@ -10,7 +10,7 @@ use crate::calls::{
     CallSummary, CallTranscript, CallVoicemail,
 };
 use crate::contacts::{ContactDeleted, ContactUpdated};
-use crate::messages::{MessageDelivered, MessageFailed, MessageReceived, MessageUndelivered};
+use crate::messages::{MessageDelivered, MessageFailed, MessageReceived, MessageUndelivered, MessageUpdated};
 use crate::provider_tasks::ProviderTaskChanged;
 
 macro_rules! routes {
@@ -40,6 +40,7 @@ routes! {
     MessageDelivered => MessageDelivered,
     MessageFailed => MessageFailed,
     MessageUndelivered => MessageUndelivered,
+    MessageUpdated => MessageUpdated,
     CallRinging => CallRinging,
     CallMenuSelected => CallMenuSelected,
     CallAnswered => CallAnswered,

@@ -1,4 +1,4 @@
-//! Remove what is told of ticks and of upkeep long ago.
+//! Remove what is told of ticks, of upkeep and of reconciliation long ago.
 
 use super::retention::before;
 use super::run::{Chore, ChoreError, Run};
@@ -16,9 +16,15 @@ trunkline_platform::statements! {
              (SELECT id FROM upkeep_runs WHERE ended_at < $1 ORDER BY id LIMIT $2)
          RETURNING CAST(0 AS BIGINT) AS bytes"
     }
+    SIZE_RECONCILED = same { "SELECT COUNT(*) AS count, CAST(0 AS BIGINT) AS bytes FROM reconcile_runs WHERE ended_at < $1" }
+    DELETE_RECONCILED = same {
+        "DELETE FROM reconcile_runs WHERE id IN
+             (SELECT id FROM reconcile_runs WHERE ended_at < $1 ORDER BY ended_at LIMIT $2)
+         RETURNING CAST(0 AS BIGINT) AS bytes"
+    }
 }
 
-/// Removes old entries of the histories of schedules and of upkeep.
+/// Removes old entries of the histories of schedules, of upkeep and of reconciliation.
 #[derive(Debug)]
 pub struct RemoveHistory;
 
@@ -29,6 +35,7 @@ impl Chore for RemoveHistory {
         let Some(kept) = run.upkeep.retention.history else { return Ok(()) };
         let newest = before(run.now(), kept);
         run.clear(&SIZE_TICKS, &DELETE_TICKS, newest).await?;
+        run.clear(&SIZE_RECONCILED, &DELETE_RECONCILED, newest).await?;
         run.clear(&SIZE_RUNS, &DELETE_RUNS, newest).await
     }
 }

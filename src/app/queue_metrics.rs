@@ -10,6 +10,7 @@ use prometheus::{Encoder, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use trunkline_jobs::Services;
+use trunkline_jobs::reconcile::{self, ReconcileMetrics, Status};
 use trunkline_platform::db::DbError;
 use trunkline_platform::job::Registry as Jobs;
 use trunkline_platform::task::dead::DeadCount;
@@ -31,10 +32,19 @@ pub(super) struct Scrape {
     newer: IntGauge,
     dead: IntGaugeVec,
     oldest_dead: IntGauge,
+    reconcile: ReconcileMetrics,
     /// Those this release knows: their series are there although they are empty.
     jobs: Arc<Jobs<Services>>,
     /// The figures are fresh until then.
     fresh_until: Arc<Mutex<Option<Instant>>>,
+}
+
+/// What was read from the database.
+struct Read {
+    backlog: Vec<Backlog>,
+    dead: Vec<DeadCount>,
+    limits: Vec<LimitRow>,
+    reconcile: Status,
 }
 
 impl Scrape {
@@ -71,9 +81,21 @@ impl Scrape {
         for gauge in [&newer, &oldest_dead] {
             registry.register(Box::new(gauge.clone()))?;
         }
+        let reconcile = ReconcileMetrics::new(&registry)?;
         let fresh_until = Arc::default();
-        let scrape =
-            Self { registry, tasks, depth, oldest, paused, newer, dead, oldest_dead, jobs, fresh_until };
+        let scrape = Self {
+            registry,
+            tasks,
+            depth,
+            oldest,
+            paused,
+            newer,
+            dead,
+            oldest_dead,
+            reconcile,
+            jobs,
+            fresh_until,
+        };
         scrape.clear();
         Ok(scrape)
     }
@@ -105,7 +127,10 @@ impl Scrape {
             return;
         }
         match tokio::time::timeout(DEADLINE, self.read()).await {
-            Ok(Ok((backlog, dead, limits))) => self.show(&backlog, &dead, &limits),
+            Ok(Ok(read)) => {
+                self.show(&read.backlog, &read.dead, &read.limits);
+                self.reconcile.show(&read.reconcile);
+            }
             Ok(Err(error)) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "the queues could not be measured");
             }
@@ -114,8 +139,13 @@ impl Scrape {
         *fresh_until = Some(Instant::now() + FRESH_FOR.max(begun.elapsed() * SHARE));
     }
 
-    async fn read(&self) -> Result<(Vec<Backlog>, Vec<DeadCount>, Vec<LimitRow>), DbError> {
-        Ok((self.tasks.backlog().await?, self.tasks.count_dead().await?, self.tasks.limits().await?))
+    async fn read(&self) -> Result<Read, DbError> {
+        Ok(Read {
+            backlog: self.tasks.backlog().await?,
+            dead: self.tasks.count_dead().await?,
+            limits: self.tasks.limits().await?,
+            reconcile: reconcile::status(self.tasks.db()).await?,
+        })
     }
 
     fn show(&self, backlog: &[Backlog], dead: &[DeadCount], limits: &[LimitRow]) {

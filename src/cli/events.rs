@@ -155,7 +155,7 @@ fn parsed(text: &str) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use trunkline_jobs::events::{Delivery, accept};
+    use trunkline_jobs::events::{Delivery, Source, accept};
     use trunkline_openphone::event::Envelope;
     use trunkline_openphone::signature::Scheme;
 
@@ -172,7 +172,7 @@ mod tests {
         let tasks = place.migrated().await;
         let delivery = |body: &str| Delivery {
             envelope: Envelope::parse(body.as_bytes()).unwrap(),
-            scheme: Scheme::Legacy,
+            source: Source::Webhook(Scheme::Legacy),
             delivery_id: None,
             received_at: tasks.clock().now(),
             headers: json!({"content-type": ["application/json"]}).to_string(),

@@ -19,6 +19,7 @@ mod migrate;
 mod optouts;
 mod output;
 mod payload;
+mod reconcile;
 mod schedules;
 mod search;
 mod seed;
@@ -97,6 +98,8 @@ enum Command {
     Workers(workers::WorkersCommand),
     /// Look at schedules; pause, resume and trigger them
     Schedules(schedules::SchedulesCommand),
+    /// Ask the provider for what webhooks missed, and see what that came to
+    Reconcile(reconcile::ReconcileCommand),
     /// See what upkeep freed, and run it by hand
     Upkeep(upkeep::UpkeepCommand),
     /// Make, rotate and revoke the keys of the API and the pages
@@ -163,6 +166,7 @@ impl Cli {
             Command::Stats(command) => command.run(&config).await,
             Command::Workers(command) => command.run(&config).await,
             Command::Schedules(command) => command.run(&config).await,
+            Command::Reconcile(command) => command.run(&config).await,
             Command::Upkeep(command) => command.run(&config).await,
             Command::Keys(command) => command.run(&config).await,
             Command::Audit(command) => command.run(&config).await,

@@ -29,7 +29,7 @@ pub(super) struct SimulateCommand {
     /// Stop after this many events, once all are acknowledged
     #[arg(long)]
     events: Option<u64>,
-    /// What goes wrong, as rates: duplicate, reorder, delay, delay_max (seconds), rate_limited, server_error,
+    /// What goes wrong, as rates: drop (a delivery is lost for good), duplicate, reorder, delay, delay_max (seconds), rate_limited, server_error,
     /// lost_response, late_response, late_by (seconds), tamper, stale_timestamp, infected (the EICAR test file)
     #[arg(long, default_value = "", value_name = "NAME=RATE,…")]
     faults: Faults,

@@ -8,7 +8,7 @@ use poem::http::{HeaderMap, Method, StatusCode, header};
 use poem::{Endpoint, Request, Response};
 use tokio::sync::Semaphore;
 use tracing::Instrument;
-use trunkline_jobs::events::{Accepted, Delivery};
+use trunkline_jobs::events::{Accepted, Delivery, Source};
 use trunkline_openphone::event::Envelope;
 use trunkline_openphone::signature::verify;
 use trunkline_platform::clock::Clock;
@@ -82,7 +82,7 @@ impl WebhookEndpoint {
             .map_err(|_| Refusal::Envelope(trunkline_openphone::event::EnvelopeError::NotUtf8))?;
         Ok(Delivery {
             envelope,
-            scheme: verified.scheme,
+            source: Source::Webhook(verified.scheme),
             delivery_id: verified.delivery_id,
             received_at: now,
             headers: kept_headers(headers),

@@ -13,7 +13,7 @@ use tokio::io::AsyncReadExt;
 use trunkline_jobs::Services;
 use trunkline_jobs::campaigns::{CampaignMetrics, CampaignServices, Holidays};
 use trunkline_jobs::contacts::ContactServices;
-use trunkline_jobs::events::{Delivery, accept};
+use trunkline_jobs::events::{Delivery, Source, accept};
 use trunkline_jobs::media::guard::AddressPolicy;
 use trunkline_jobs::media::thumbnail::Thumbnails;
 use trunkline_jobs::media::{FetchConfig, Fetcher, MediaMetrics, MediaServices, MediaStore, Sha256Hash};
@@ -225,7 +225,7 @@ pub(crate) fn delivery(env: &Env, body: &str) -> Delivery {
     let n = NEXT.fetch_add(1, Ordering::Relaxed);
     Delivery {
         envelope: Envelope::parse(body.as_bytes()).unwrap(),
-        scheme: Scheme::Standard,
+        source: Source::Webhook(Scheme::Standard),
         delivery_id: Some(format!("msg_{n}")),
         received_at: env.clock.now(),
         headers: "{}".to_owned(),

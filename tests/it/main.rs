@@ -54,6 +54,7 @@ mod processes;
 mod provider;
 mod read_plans;
 mod receiver;
+mod reconcile;
 mod schedules;
 mod schema;
 mod search;

@@ -57,7 +57,9 @@ impl<'v> VoicemailRow<'v> {
         Self {
             id: voicemail.call_id.as_deref().map_or_else(|| voicemail.id.clone(), id_by_call),
             call_id: voicemail.call_id.as_deref(),
-            activity_id: Some(&voicemail.id),
+            // Whoever was asked by the call tells the voicemail itself, and not its entry in the conversation.
+            activity_id: Some(voicemail.id.as_str())
+                .filter(|id| voicemail.voicemail_id.as_deref() != Some(id)),
             voicemail_id: voicemail.voicemail_id.as_deref(),
             sender: voicemail.from.as_deref(),
             recipient: voicemail.to.as_deref(),

@@ -16,6 +16,7 @@ use crate::campaigns::SENDING;
 use crate::contacts::IMPORTING;
 use crate::harness::judge::{all_ended, every_task, wrongs};
 use crate::harness::{Env, Program, both_engines, provider, provider_for, start_time, until};
+use crate::reconcile::RECONCILING;
 
 /// Under load, in this order: a take-over needs a worker that died with tasks in hand.
 const UNDER_LOAD: [&str; 12] = [
@@ -135,6 +136,7 @@ fn every_crash_point_in_the_source_is_died_at() {
         .chain(crate::keys::ROTATING)
         .chain(SENDING)
         .chain(IMPORTING)
+        .chain(RECONCILING)
         .map(str::to_owned)
         .collect();
     assert_eq!(named, known);

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{ApiError, DecodeError, Page, PhoneNumber};
+use super::{ApiError, Conversation, DecodeError, Page, PhoneNumber};
 use crate::event::{Call, EventError, Fields, Message, Recording, Summary, Transcript, View, Voicemail};
 
 /// A successful answer.
@@ -56,6 +56,13 @@ impl Answer {
         numbers.iter().map(|fields| phone_number(fields).ok_or_else(|| DecodeError::NoId.into())).collect()
     }
 
+    pub(super) fn conversations(&self) -> Result<Page<Conversation>, ApiError> {
+        self.page_of(|fields| {
+            let id = fields.id("id").ok_or(DecodeError::NoId)?;
+            Ok(Conversation { id, participants: fields.texts("participants") })
+        })
+    }
+
     fn outer(&self) -> Result<Fields<'_>, ApiError> {
         Fields::parse(&self.text).ok_or_else(|| DecodeError::NotJson.into())
     }
@@ -65,13 +72,13 @@ impl Answer {
     }
 
     fn page<T>(&self, read: impl Fn(&View<'_>) -> Result<T, EventError>) -> Result<Page<T>, ApiError> {
+        self.page_of(|fields| item(fields, &read))
+    }
+
+    fn page_of<T>(&self, read: impl Fn(Fields<'_>) -> Result<T, ApiError>) -> Result<Page<T>, ApiError> {
         let outer = self.outer()?;
         Ok(Page {
-            items: outer
-                .objects("data")
-                .into_iter()
-                .map(|fields| item(fields, &read))
-                .collect::<Result<_, _>>()?,
+            items: outer.objects("data").into_iter().map(read).collect::<Result<_, _>>()?,
             next_page_token: outer.filled("nextPageToken"),
             answered_at: self.answered_at,
         })

@@ -25,7 +25,7 @@ use url::Url;
 use self::decode::Answer;
 pub use self::{
     error::{ApiError, DecodeError, Refusal},
-    query::{CallQuery, MessageQuery, Page, PhoneNumber, SendMessage},
+    query::{CallQuery, Conversation, ConversationQuery, MessageQuery, Page, PhoneNumber, SendMessage},
 };
 use crate::event::{Call, Message, Recording, Summary, Transcript, Voicemail};
 
@@ -129,6 +129,14 @@ impl Client {
 
     pub async fn call_voicemail(&self, call_id: &str) -> Result<Voicemail, ApiError> {
         self.ask(self.get(&["call-voicemails", call_id])).await?.voicemail(call_id)
+    }
+
+    /// The conversations over one of our numbers.
+    pub async fn list_conversations(
+        &self,
+        query: &ConversationQuery,
+    ) -> Result<Page<Conversation>, ApiError> {
+        self.ask(self.get(&["conversations"]).query(&query.pairs())).await?.conversations()
     }
 
     /// Our numbers.

@@ -63,6 +63,25 @@ pub struct PhoneNumber {
     pub user_ids: Vec<String>,
 }
 
+/// Which conversations to list, the newest first.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ConversationQuery {
+    pub phone_number_id: String,
+    /// Only those in which something happened since.
+    pub updated_after: Option<DateTime<Utc>>,
+    /// At most 100.
+    pub max_results: u8,
+    pub page_token: Option<String>,
+}
+
+/// A conversation, as far as one must know it to ask what was said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conversation {
+    pub id: String,
+    /// Everybody but us. Not always phone numbers.
+    pub participants: Vec<String>,
+}
+
 type Pairs = Vec<(&'static str, String)>;
 
 impl MessageQuery {
@@ -117,6 +136,18 @@ impl CallQuery {
             page_token: query.page_token,
         }
         .pairs()
+    }
+}
+
+impl ConversationQuery {
+    pub(super) fn pairs(&self) -> Pairs {
+        let mut pairs = vec![
+            ("phoneNumbers", self.phone_number_id.clone()),
+            ("maxResults", self.max_results.to_string()),
+        ];
+        pairs.extend(self.updated_after.map(|time| ("updatedAfter", iso(time))));
+        pairs.extend(self.page_token.clone().map(|token| ("pageToken", token)));
+        pairs
     }
 }
 

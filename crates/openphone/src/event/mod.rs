@@ -14,6 +14,7 @@ mod envelope;
 mod event_type;
 mod fields;
 mod message;
+mod retold;
 mod summary;
 mod task;
 mod transcript;
@@ -32,6 +33,7 @@ pub use self::{
     envelope::{Envelope, EnvelopeError, Generation},
     event_type::EventType,
     message::{MediaItem, Message},
+    retold::{Retold, Setting},
     summary::Summary,
     task::Task,
     transcript::{Transcript, Utterance},
@@ -86,9 +88,11 @@ impl Event {
             return Ok(Self { envelope, payload: Payload::Other(fields::value(data.subject)) });
         };
         let payload = match kind {
-            T::MessageReceived | T::MessageDelivered | T::MessageFailed | T::MessageUndelivered => {
-                Payload::Message(Message::read(&view, Some(kind))?)
-            }
+            T::MessageReceived
+            | T::MessageDelivered
+            | T::MessageFailed
+            | T::MessageUndelivered
+            | T::MessageUpdated => Payload::Message(Message::read(&view, Some(kind))?),
             T::CallRinging
             | T::CallMenuSelected
             | T::CallAnswered

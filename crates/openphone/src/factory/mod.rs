@@ -26,7 +26,7 @@ use serde_json::json;
 use url::Url;
 
 use self::envelope::Telling;
-pub(crate) use self::{call::Call, text::Text};
+pub(crate) use self::{call::Call, envelope::iso, text::Text, world::conversation_of};
 pub use self::{
     media::{Media, MediaFile, MediaKind, render},
     world::{Line, Person, World},
@@ -97,11 +97,13 @@ impl Factory {
                 let text = self.any_text(kind, now);
                 text.telling(&mut self.rng, kind, generation)
             }
-            T::MessageFailed | T::MessageUndelivered if generation == Generation::Dated => {
+            T::MessageFailed | T::MessageUndelivered | T::MessageUpdated
+                if generation == Generation::Dated =>
+            {
                 let text = self.any_text(kind, now);
                 text.telling(&mut self.rng, kind, generation)
             }
-            T::MessageFailed | T::MessageUndelivered => return None,
+            T::MessageFailed | T::MessageUndelivered | T::MessageUpdated => return None,
             T::CallMissed | T::CallVoicemailCompleted => {
                 let call = self.unanswered(now);
                 call.telling(&mut self.rng, kind, generation)?

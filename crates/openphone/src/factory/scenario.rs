@@ -67,6 +67,7 @@ impl Factory {
         let other = self.world.place(&mut self.rng).other;
         let mut text = self.received(place, now);
         text.to.push(other);
+        text.place.conversation_id = world::conversation_of(&text.place.line, &text.others());
         vec![self.tell_text(&text, EventType::MessageReceived, generation)]
     }
 
@@ -161,12 +162,14 @@ impl Factory {
             let mut text = self.received(place, now);
             if self.rng.random_bool(0.03) {
                 text.from = self.pick(&ODD_SENDERS).to_owned();
+                text.place = self.world.place_of(&text.place.line, &text.from);
             }
             return text;
         }
         let (status, error_code) = match kind {
             EventType::MessageFailed => (MessageStatus::Failed, None),
             EventType::MessageUndelivered => (MessageStatus::Undelivered, Some("30007".to_owned())),
+            EventType::MessageUpdated => (MessageStatus::Sent, None),
             _ => (MessageStatus::Delivered, None),
         };
         Text {

@@ -1,5 +1,7 @@
 //! A text, and how each generation and the REST API tell of it.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use rand::{RngExt, rngs::StdRng};
 use serde_json::{Value, json};
@@ -28,6 +30,12 @@ pub(crate) struct Text {
 }
 
 impl Text {
+    /// Everyone in the thread but us.
+    pub(crate) fn others(&self) -> BTreeSet<&str> {
+        let everyone = std::iter::once(&self.from).chain(&self.to);
+        everyone.filter(|number| **number != self.place.line.number).map(String::as_str).collect()
+    }
+
     pub(crate) fn telling(&self, rng: &mut StdRng, kind: EventType, generation: Generation) -> Telling {
         let line = &self.place.line;
         let mut subject = json!({"id": self.id, "direction": self.direction.as_str(),

@@ -3,6 +3,8 @@
 //! Numbers are in the block reserved for fiction (555-0100 to 555-0199 of any area code). The
 //! people's end below 0190, which leaves the rest for numbers with a meaning.
 
+use std::collections::BTreeSet;
+
 use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -141,7 +143,11 @@ fn person(rng: &mut StdRng, n: usize) -> Person {
     }
 }
 
-/// A conversation is the pair of numbers that have it.
+/// A conversation is our number and everybody else in it.
+pub(crate) fn conversation_of(line: &Line, others: &BTreeSet<&str>) -> String {
+    conversation_id(&line.number, &others.iter().copied().collect::<Vec<_>>().join(" "))
+}
+
 fn conversation_id(ours: &str, other: &str) -> String {
     let digest = Sha256::digest(format!("{ours} {other}"));
     format!("CN{}", digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect::<String>())
@@ -159,8 +165,6 @@ pub(crate) fn id(rng: &mut StdRng, prefix: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
 
     #[test]

@@ -17,6 +17,8 @@ pub(super) struct Book {
     acknowledged: Recent<()>,
     deliveries: VecDeque<Delivery>,
     media: Recent<MediaFile>,
+    /// How often each page was asked for, by path and query.
+    asked: BTreeMap<String, u64>,
 }
 
 impl Default for Book {
@@ -28,6 +30,7 @@ impl Default for Book {
             acknowledged: Recent::new(REMEMBERED),
             deliveries: VecDeque::new(),
             media: Recent::new(REMEMBERED_MEDIA),
+            asked: BTreeMap::new(),
         }
     }
 }
@@ -83,8 +86,35 @@ impl Book {
         self.sum.forgeries_accepted += u64::from(accepted);
     }
 
-    pub(super) fn called(&mut self) {
+    pub(super) fn dropped(&mut self) {
+        self.sum.deliveries_dropped += 1;
+    }
+
+    pub(super) fn untold(&mut self) {
+        self.sum.deliveries_untold += 1;
+    }
+
+    /// A call of the API, and how many there were in the second that ends with it.
+    pub(super) fn called(&mut self, in_second: usize) {
         self.sum.api_calls += 1;
+        self.sum.api_calls_peak = self.sum.api_calls_peak.max(in_second as u64);
+    }
+
+    pub(super) fn limited(&mut self) {
+        self.sum.api_calls_limited += 1;
+    }
+
+    /// A page was asked for.
+    pub(super) fn asked(&mut self, page: &str) {
+        if let Some(count) = self.asked.get_mut(page) {
+            *count += 1;
+        } else if self.asked.len() < REMEMBERED {
+            self.asked.insert(page.to_owned(), 1);
+        }
+    }
+
+    pub(super) fn pages_asked(&self) -> BTreeMap<String, u64> {
+        self.asked.clone()
     }
 
     pub(super) fn deliveries(&self) -> Vec<Delivery> {

@@ -34,6 +34,8 @@ pub struct SimulatorConfig {
     pub faults: Faults,
     /// Calls of the API in each second; those above it are answered 429.
     pub calls_per_second: u32,
+    /// Whether those seconds are of `clock`, which a test moves by hand, and not of the machine.
+    pub limits_by_clock: bool,
     /// How people take the texts that are sent to them.
     pub manners: Manners,
     /// 1 keeps the provider's retry times, which reach over a day; 0 retries at once.
@@ -60,6 +62,7 @@ impl SimulatorConfig {
             seed: 0,
             faults: Faults::default(),
             calls_per_second: 10,
+            limits_by_clock: false,
             manners: Manners::default(),
             retry_scale: 1.0,
             journal: None,

@@ -1,7 +1,10 @@
 //! Webhooks: signed, posted, retried until acknowledged, and, when faults ask for it, sent late,
 //! sent twice, or preceded by a forgery.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use http::{StatusCode, header::CONTENT_TYPE};
@@ -29,6 +32,7 @@ pub(super) struct Stopped;
 
 /// How one delivery will go wrong. It follows from the event, whatever else goes on at the time.
 struct Fate {
+    dropped: bool,
     held: Duration,
     tampered: bool,
     stale: bool,
@@ -52,6 +56,8 @@ impl Fate {
             tampered: Faults::strikes(&mut rng, faults.tamper),
             stale: Faults::strikes(&mut rng, faults.stale_timestamp),
             duplicated: Faults::strikes(&mut rng, faults.duplicate),
+            // The last, so that what else befalls a delivery stays what it was.
+            dropped: Faults::strikes(&mut rng, faults.drop),
         }
     }
 }
@@ -79,6 +85,10 @@ impl Provider {
         if let Some(record) = &event.record {
             lock(&self.store).remember(record);
         }
+        if !self.subscribed.load(Ordering::Acquire) {
+            lock(&self.book).untold();
+            return self.tasks.spawn(async { None });
+        }
         let provider = Arc::clone(self);
         let mark = self.begin();
         self.tasks.spawn(async move {
@@ -93,6 +103,10 @@ impl Provider {
     async fn deliver(&self, event: &FactoryEvent) -> Result<Option<Delivery>, Stopped> {
         let delivery_id = delivery_id(&event.event_id);
         let fate = Fate::draw(&self.faults, self.seed, &event.event_id);
+        if fate.dropped {
+            lock(&self.book).dropped();
+            return Ok(None);
+        }
         self.pause(fate.held).await?;
         if fate.tampered {
             let mut body = event.body.clone();

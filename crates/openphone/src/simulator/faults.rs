@@ -7,6 +7,8 @@ use rand::{RngExt, rngs::StdRng};
 /// What goes wrong, each as a rate from 0 to 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Faults {
+    /// A delivery gets lost for good, and nobody tries it again.
+    pub drop: f64,
     /// A delivery that was acknowledged is sent once more.
     pub duplicate: f64,
     /// A delivery is held back so that later ones pass it.
@@ -34,6 +36,7 @@ pub struct Faults {
 impl Default for Faults {
     fn default() -> Self {
         Self {
+            drop: 0.0,
             duplicate: 0.0,
             reorder: 0.0,
             delay: 0.0,
@@ -77,6 +80,7 @@ impl Faults {
 
     fn rate(&mut self, name: &str) -> Option<&mut f64> {
         Some(match name {
+            "drop" => &mut self.drop,
             "duplicate" => &mut self.duplicate,
             "reorder" => &mut self.reorder,
             "delay" => &mut self.delay,

@@ -1,6 +1,11 @@
 //! Starting a simulator, and holding on to one that runs.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use poem::{Server, listener::TcpAcceptor};
 use tokio::net::TcpListener;
@@ -8,7 +13,7 @@ use tokio_util::{sync::DropGuard, task::TaskTracker};
 use url::Url;
 
 use super::{
-    AcceptedMessage, Delivery, Simulator, SimulatorConfig, SimulatorError, Tally,
+    AcceptedMessage, Delivery, Simulator, SimulatorConfig, SimulatorError, Tally, Truth,
     courier::{Stopped, delivery_id},
     lock,
     provider::Provider,
@@ -107,6 +112,21 @@ impl SimulatorHandle {
     /// Where webhooks go from now on.
     pub fn set_target(&self, target: Option<Url>) {
         self.provider.target.send_replace(target);
+    }
+
+    /// Enables the subscription, or disables it: what happens meanwhile is never told.
+    pub fn subscribe(&self, enabled: bool) {
+        self.provider.subscribed.store(enabled, Ordering::Release);
+    }
+
+    /// Everything there is to ask for, as the API gives it.
+    pub fn truth(&self) -> Truth {
+        lock(&self.provider.store).truth()
+    }
+
+    /// How often each page of the API was asked for, by path and query; what was refused as too much is not among it.
+    pub fn pages_asked(&self) -> BTreeMap<String, u64> {
+        lock(&self.provider.book).pages_asked()
     }
 
     /// Makes an event happen and waits until it is acknowledged.

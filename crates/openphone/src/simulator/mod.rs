@@ -10,7 +10,7 @@
 //! - `courier`: webhooks, signed, retried, counted
 //! - `script`: what becomes of a text that was accepted
 //! - `people`: how its recipient takes it, and answers
-//! - `store`: what the API can be asked about
+//! - `store`, `truth`: what the API can be asked about
 //! - `book`, `tally`, `journal`: what was done, in memory, for others, and on disk
 //! - `provider`: the state that these share
 //!
@@ -31,6 +31,7 @@ mod server;
 mod store;
 mod stream;
 mod tally;
+mod truth;
 
 #[cfg(test)]
 mod tests;
@@ -43,6 +44,7 @@ pub use self::{
     handle::{EmitError, SimulatorHandle},
     people::{Manners, MannersError},
     tally::{AcceptedMessage, Delivery, Tally},
+    truth::Truth,
 };
 
 /// The simulated provider.

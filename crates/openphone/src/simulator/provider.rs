@@ -1,6 +1,6 @@
 //! The state that the parts of a simulator share.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, atomic::AtomicBool};
 
 use chrono::{DateTime, Utc};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
@@ -35,6 +35,7 @@ pub(super) struct Provider {
     pub generations: Vec<Generation>,
     pub faults: Faults,
     pub(super) calls_per_second: u32,
+    pub(super) limits_by_clock: bool,
     pub manners: Manners,
     /// What people do follows from this; the same after a restart.
     pub seed_of_people: u64,
@@ -45,6 +46,8 @@ pub(super) struct Provider {
     pub url: Url,
 
     pub target: watch::Sender<Option<Url>>,
+    /// Whether the subscription is enabled.
+    pub subscribed: AtomicBool,
     pub book: Mutex<Book>,
     pub store: Mutex<Store>,
     pub factory: Mutex<Factory>,
@@ -104,6 +107,7 @@ impl Provider {
             generations: config.generations.clone(),
             faults: config.faults,
             calls_per_second: config.calls_per_second,
+            limits_by_clock: config.limits_by_clock,
             manners: config.manners.clone(),
             seed_of_people: config.seed,
             retry_scale: config.retry_scale,
@@ -111,6 +115,7 @@ impl Provider {
             http,
             url,
             target: watch::Sender::new(config.target.clone()),
+            subscribed: AtomicBool::new(true),
             book: Mutex::new(book),
             store: Mutex::new(store),
             factory: Mutex::new(Factory::new(seed).with_media_base(media_base)),

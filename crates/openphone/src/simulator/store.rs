@@ -1,6 +1,6 @@
 //! What the API can be asked about: texts and calls, and who wants no more texts.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::{AcceptedMessage, recent::Recent};
 use crate::{
@@ -97,18 +97,24 @@ impl Store {
         }
     }
 
+    /// Every text there is.
+    pub(super) fn texts(&self) -> impl Iterator<Item = &Text> {
+        self.accepted.iter().chain(self.texts.iter())
+    }
+
+    /// Every call there is.
+    pub(super) fn calls(&self) -> impl Iterator<Item = &Call> {
+        self.calls.iter()
+    }
+
     pub(super) fn call(&self, id: &str) -> Option<&Call> {
         self.calls.get(id)
     }
 
     /// The texts of one thread, newest first.
-    pub(super) fn thread(&self, line_id: &str, others: &HashSet<&str>) -> Vec<&Text> {
-        let mut texts: Vec<&Text> = self
-            .accepted
-            .iter()
-            .chain(self.texts.iter())
-            .filter(|text| text.place.line.id == line_id && text.others() == *others)
-            .collect();
+    pub(super) fn thread(&self, line_id: &str, others: &BTreeSet<&str>) -> Vec<&Text> {
+        let in_it = |text: &&Text| text.place.line.id == line_id && text.others() == *others;
+        let mut texts: Vec<&Text> = self.texts().filter(in_it).collect();
         texts.sort_by_key(|text| std::cmp::Reverse(text.created_at));
         texts
     }
@@ -119,14 +125,6 @@ impl Store {
         let mut calls: Vec<&Call> = self.calls.iter().filter(with).collect();
         calls.sort_by_key(|call| std::cmp::Reverse(call.created_at));
         calls
-    }
-}
-
-impl Text {
-    /// Everyone in the thread but us.
-    fn others(&self) -> HashSet<&str> {
-        let everyone = std::iter::once(&self.from).chain(&self.to);
-        everyone.filter(|number| **number != self.place.line.number).map(String::as_str).collect()
     }
 }
 

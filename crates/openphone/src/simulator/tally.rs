@@ -21,6 +21,12 @@ pub struct Tally {
     pub deliveries_pending: u64,
     /// Deliveries given up after the last attempt.
     pub deliveries_exhausted: u64,
+    /// Deliveries that got lost: nobody was told.
+    #[serde(default)]
+    pub deliveries_dropped: u64,
+    /// Events that happened while the subscription was disabled: nobody is ever told.
+    #[serde(default)]
+    pub deliveries_untold: u64,
     /// Posts of genuine deliveries, repeats included.
     pub attempts: u64,
     /// Deliveries sent again although they had been acknowledged.
@@ -34,6 +40,12 @@ pub struct Tally {
     /// Those files, the newest where there are very many.
     pub media: Vec<MediaFile>,
     pub api_calls: u64,
+    /// Those answered 429 because there were too many in their second.
+    #[serde(default)]
+    pub api_calls_limited: u64,
+    /// The most calls of any second, wherever it begins.
+    #[serde(default)]
+    pub api_calls_peak: u64,
     /// Texts accepted for sending.
     pub messages_accepted: u64,
 }

@@ -21,6 +21,7 @@ pub(super) enum Resource {
     Summaries = 5,
     Transcripts = 6,
     Recordings = 9,
+    Conversations = 10,
     Voicemails = 12,
 }
 

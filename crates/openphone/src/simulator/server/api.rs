@@ -1,14 +1,17 @@
 //! The v1 API: who may ask, how often, and what is answered.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use http::{Method, header::AUTHORIZATION};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
-use super::{Answer, Door, answer::Resource};
+use super::{
+    Answer, Door,
+    answer::Resource,
+    window::{Counted, Moment},
+};
 use crate::{
     factory::{Call as PhoneCall, Text},
     simulator::lock,
@@ -17,13 +20,22 @@ use crate::{
 impl Door {
     pub(super) async fn answer(&self, call: &super::Call<'_>) -> Answer {
         let provider = &self.provider;
-        lock(&provider.book).called();
         let key = call.headers.get(AUTHORIZATION).map(|value| value.as_bytes());
         if key != Some(provider.api_key.expose_secret().as_bytes()) {
             return Answer::unauthorized();
         }
-        if !self.window.admits(Instant::now()) || provider.strikes(provider.faults.rate_limited) {
+        let now = if provider.limits_by_clock { Moment::Own(provider.now()) } else { Moment::Machine };
+        let Counted { admitted, in_second } = self.window.admits(now);
+        lock(&provider.book).called(in_second);
+        if !admitted {
+            lock(&provider.book).limited();
             return Answer::too_many();
+        }
+        if provider.strikes(provider.faults.rate_limited) {
+            return Answer::too_many();
+        }
+        if call.method == Method::GET {
+            lock(&provider.book).asked(&call.whole());
         }
         let trouble = provider.strikes(provider.faults.server_error);
         if trouble && provider.strikes(0.5) {
@@ -64,6 +76,7 @@ impl Door {
             (&Method::GET, ["call-voicemails", id]) => {
                 one(Resource::Voicemails, store().call(id).and_then(PhoneCall::rest_voicemail))
             }
+            (&Method::GET, ["conversations"]) => self.list_conversations(call),
             (&Method::GET, ["phone-numbers"]) => Answer::data(self.phone_numbers()),
             (&Method::GET, ["phone-numbers", id]) => {
                 let numbers = self.phone_numbers();
@@ -75,7 +88,7 @@ impl Door {
     }
 
     fn list_messages(&self, call: &super::Call<'_>) -> Answer {
-        let others: HashSet<&str> = call.params("participants").collect();
+        let others: BTreeSet<&str> = call.params("participants").collect();
         let Some(line_id) = call.param("phoneNumberId").filter(|_| (1..=10).contains(&others.len())) else {
             return Answer::invalid(Resource::Messages, "/query: phoneNumberId and 1 to 10 participants");
         };
@@ -92,6 +105,24 @@ impl Door {
         let store = lock(&self.provider.store);
         let calls = store.calls_with(line_id, other);
         page(call, Resource::Calls, calls.into_iter().map(|call| (call.created_at, call.rest())))
+    }
+
+    fn list_conversations(&self, call: &super::Call<'_>) -> Answer {
+        let lines: BTreeSet<&str> = call.params("phoneNumbers").collect();
+        let updated = (moment(call, "updatedAfter"), moment(call, "updatedBefore"));
+        let (Ok(after), Ok(before)) = updated else {
+            return Answer::invalid(Resource::Conversations, "/query: times are ISO 8601");
+        };
+        let conversations = lock(&self.provider.store).conversations();
+        let asked_for = conversations.into_iter().filter(|conversation| {
+            let line = &conversation.line;
+            let is_it = lines.contains(line.id.as_str()) || lines.contains(line.number.as_str());
+            (lines.is_empty() || is_it)
+                && after.is_none_or(|after| conversation.last_at > after)
+                && before.is_none_or(|before| conversation.last_at < before)
+        });
+        let items = asked_for.map(|conversation| (conversation.first_at, conversation.rest()));
+        page(call, Resource::Conversations, items)
     }
 
     fn phone_numbers(&self) -> Value {

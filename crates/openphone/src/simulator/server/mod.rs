@@ -90,6 +90,12 @@ impl Endpoint for Door {
 }
 
 impl Call<'_> {
+    /// Path and query as one name.
+    fn whole(&self) -> String {
+        let pairs: Vec<String> = self.query.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        format!("{}?{}", self.path.join("/"), pairs.join("&"))
+    }
+
     /// The first value of a query parameter.
     fn param(&self, name: &str) -> Option<&str> {
         self.params(name).next()

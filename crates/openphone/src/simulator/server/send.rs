@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::{Answer, Door, answer::Resource};
 use crate::{
     event::{Direction, MessageStatus},
-    factory::{Line, Text},
+    factory::{Line, Text, conversation_of},
     simulator::{AcceptedMessage, journal::Entry, lock},
 };
 
@@ -62,6 +62,7 @@ impl Door {
         let mut factory = lock(&self.provider.factory);
         let other = order.to.first().map_or("", String::as_str);
         let mut place = factory.world().place_of(line, other);
+        place.conversation_id = conversation_of(line, &order.to.iter().map(String::as_str).collect());
         if let Some(user_id) = order.user_id {
             place.line.user_id = user_id;
         }
