@@ -35,6 +35,9 @@ impl<'p> Rules<'p> {
     /// # Errors
     /// With the reason for which the person gets none.
     pub fn text(&self, variant: &str, value: impl Fn(&str) -> Option<String>) -> Result<Rendered, String> {
+        if self.plan.without.iter().any(|without| without == variant) {
+            return Err(format!("without:{variant}"));
+        }
         let mut own = None;
         for (name, template) in &self.templates {
             let rendered = template.render(self.plan.missing, &value).map_err(|error| match error {

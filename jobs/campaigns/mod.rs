@@ -36,7 +36,7 @@ pub use breaker::{BreakerSettings, Threshold, ThresholdError};
 pub use flight::PlanCampaign;
 pub use hours::{Holidays, Hours};
 pub use metrics::CampaignMetrics;
-pub use operate::{OperateError, change, create, make_move};
+pub use operate::{OperateError, change, create, make_move, resume_without};
 pub use plan::{Audience, DAILY_CAP, Plan, PlanError};
 pub use pump::PumpCampaign;
 pub use read::{Outcome, Preview, RecipientRow, left_since, list, outcomes, preview, recipients_of, show};

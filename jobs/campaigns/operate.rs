@@ -116,6 +116,24 @@ pub async fn make_move(
     Ok(state)
 }
 
+/// Lets a held campaign go on without one of its texts: who would get it gets none.
+pub async fn resume_without(
+    tx: &mut TaskTx,
+    id: i64,
+    variant: &str,
+    actor: &Actor,
+    now: DateTime<Utc>,
+) -> Result<State, OperateError> {
+    let row = table::lock(tx.session(), id).await?.ok_or(OperateError::Unknown(id))?;
+    row.state.after(Move::Resume)?;
+    let mut plan = row.plan.0.clone();
+    plan.leave_out(variant)?;
+    CHANGE_PLAN.bind(id).bind(serde_json::to_string(&plan)?).execute(tx.session()).await?;
+    let (before, after) = (json!({ "without": row.plan.0.without }), json!({ "without": plan.without }));
+    note(tx.session(), id, "campaign.change", Some(before), Some(after), actor, now).await?;
+    make_move(tx, id, Move::Resume, None, actor, now).await
+}
+
 /// Changes a plan. Once a campaign has begun only what limits it can be changed; the next look goes by it.
 pub async fn change(
     tx: &mut Session,

@@ -40,6 +40,9 @@ pub struct Plan {
     /// So many percent of the recipients get nothing, and are counted apart.
     #[serde(default)]
     pub holdout_percent: u32,
+    /// Texts by their names that are not sent any more: who would get one gets none.
+    #[serde(default)]
+    pub without: Vec<String>,
     pub missing: Missing,
     pub hours: Hours,
     /// Nothing goes on days of the holidays file.
@@ -74,6 +77,10 @@ pub enum PlanError {
     Weight(String),
     #[error("at most {MOST_HOLDOUT} percent can be held out")]
     Holdout,
+    #[error("the campaign has no text {0:?} that it still sends")]
+    NoSuchText(String),
+    #[error("{0:?} is the last text it sends; cancel the campaign instead")]
+    LastText(String),
     #[error("text {name}: {source}")]
     Template { name: String, source: TemplateError },
     #[error(
@@ -94,6 +101,7 @@ impl Plan {
             senders: vec![sender.into()],
             variants: vec![Variant::new("A", template)],
             holdout_percent: 0,
+            without: Vec::new(),
             missing: Missing::default(),
             hours: Hours::default(),
             skip_holidays: false,
@@ -134,6 +142,23 @@ impl Plan {
         Ok(())
     }
 
+    /// Sends one of its texts no more.
+    ///
+    /// # Errors
+    /// When there is no such text, or no other is left.
+    pub fn leave_out(&mut self, name: &str) -> Result<(), PlanError> {
+        let sent = |variant: &&Variant| !self.without.contains(&variant.name);
+        let mut left = self.variants.iter().filter(sent);
+        if !left.clone().any(|variant| variant.name == name) {
+            return Err(PlanError::NoSuchText(name.to_owned()));
+        }
+        if left.all(|variant| variant.name == name) {
+            return Err(PlanError::LastText(name.to_owned()));
+        }
+        self.without.push(name.to_owned());
+        Ok(())
+    }
+
     /// The campaign's own rate.
     pub fn rate(&self) -> Result<Option<Rate>, PlanError> {
         let Some(text) = &self.rate else { return Ok(None) };
@@ -170,6 +195,16 @@ mod tests {
         assert!(plan.check().is_ok());
         let kept = serde_json::to_string(&plan).unwrap();
         assert_eq!(serde_json::from_str::<Plan>(&kept).unwrap(), plan);
+    }
+
+    #[test]
+    fn a_text_can_be_left_out_while_another_is_left() {
+        let mut two = Plan { variants: vec![Variant::new("A", "STOP"), Variant::new("B", "STOP")], ..plan() };
+        assert!(matches!(two.leave_out("C"), Err(PlanError::NoSuchText(_))));
+        assert!(two.leave_out("B").is_ok());
+        assert!(matches!(two.leave_out("B"), Err(PlanError::NoSuchText(_))));
+        assert!(matches!(two.leave_out("A"), Err(PlanError::LastText(_))));
+        assert_eq!(two.without, ["B"]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use trunkline_jobs::campaigns::breaker::{self, Trip};
-use trunkline_jobs::campaigns::{Move, OperateError, Plan, State};
+use trunkline_jobs::campaigns::{Move, OperateError, Plan, State, Variant, resume_without};
 use trunkline_jobs::contacts::optout::{self, Channel, Said};
 use trunkline_openphone::event::MessageStatus;
 use trunkline_openphone::factory::Factory;
@@ -133,6 +133,36 @@ both_engines! {
         assert_eq!(stage.accepted().len(), 440);
         let tripped = trips(&stage, id).await;
         assert_eq!(tripped[0].reason, "opt_outs: 12 of 440 texts (2.7%, over 2.5%)");
+    }
+
+    async fn a_campaign_goes_on_without_one_of_its_texts(env: Env) {
+        let stage = Stage::among(&env, "", "failed=0.3").await;
+        let variants = ["A", "B"].map(|name| Variant::new(name, format!("{name} is for sale. Reply STOP to opt out")));
+        let plan = Plan { rate: Some("60/m".to_owned()), variants: variants.to_vec(), ..stage.plan() };
+        let id = stage.started(&plan, &numbers(100)).await;
+        stage.pass(TimeDelta::seconds(30)).await;
+        tell_how_they_ended(&stage).await;
+        stage.pass(TimeDelta::minutes(1)).await;
+        let seen = trips(&stage, id).await.remove(0).evidence.0;
+        let of = |name: &str| stage.accepted().iter().filter(|text| text.content.starts_with(name)).count();
+        let (a, b) = (of("A"), of("B"));
+        assert_eq!((seen.variants["A"].ended as usize, seen.variants["B"].ended as usize), (a, b));
+        assert_eq!(seen.variants.values().map(|one| one.failures).sum::<u32>(), seen.failures);
+
+        let resume = async |without: &str| {
+            let mut tx = env.tasks().begin().await.unwrap();
+            let resumed = resume_without(&mut tx, id, without, &ana(), env.clock.now()).await;
+            tx.commit().await.unwrap();
+            resumed
+        };
+        assert!(matches!(resume("C").await, Err(OperateError::Plan(_))));
+        assert_eq!(stage.campaign(id).await.state, State::Paused);
+        assert_eq!(resume("B").await.unwrap(), State::Running);
+        stage.pass(TimeDelta::minutes(2)).await;
+        assert_eq!(stage.campaign(id).await.state, State::Completed);
+        let refused = usize::try_from(stage.outcomes(id).await["refused without:B"]).unwrap();
+        assert!(refused > 0);
+        assert_eq!((of("A") + refused, of("B")), (100 - b, b));
     }
 
     async fn without_credit_the_campaign_is_paused_at_once(env: Env) {

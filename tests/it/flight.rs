@@ -6,13 +6,13 @@ use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use trunkline_jobs::campaigns::flight::{self, FlightPlan, Tower};
-use trunkline_jobs::campaigns::{Audience, Holidays, Missing, Move, Plan, State};
+use trunkline_jobs::campaigns::{Audience, Holidays, Missing, Move, Plan, State, Variant};
 use trunkline_jobs::contacts::people::{self, Label, NewPerson, OnDuplicate};
 use trunkline_jobs::provider::RateLimit;
 use trunkline_openphone::factory::Factory;
 
 use crate::campaigns::{Stage, ana, numbers};
-use crate::harness::{Env, both_engines};
+use crate::harness::{Env, Program, both_engines};
 
 const LIMIT: RateLimit = RateLimit { per_second: 10, reserved: 2 };
 
@@ -67,6 +67,8 @@ fn any_plan(stage: &Stage<'_>, rng: &mut StdRng) -> Plan {
         daily_cap: rng.random_range(4..60),
         budget_segments: rng.random_bool(0.3).then(|| rng.random_range(10..60)),
         missing: if rng.random_bool(0.5) { Missing::Skip } else { Missing::Blank },
+        variants: vec![Variant::new("A", text), Variant::new("B", "Sale{{first_name|}}! STOP")],
+        holdout_percent: 10,
         ..Plan::new(Audience::List, stage.line.clone(), text)
     }
 }
@@ -158,6 +160,35 @@ both_engines! {
         stage.pass(TimeDelta::days(2)).await;
         let last = |departures: &Departures| departures.iter().map(|(at, ..)| *at).max();
         assert_eq!(last(&leave), last(&flown(&stage, second).await).max(last(&flown(&stage, first).await)));
+    }
+
+    async fn the_command_line_foresees_and_follows_a_campaign(env: Env) {
+        let stage = Stage::new(&env, "").await;
+        let plan = Plan { hours: "00:00-23:59".parse().unwrap(), ..stage.plan() };
+        let id = stage.started(&plan, &numbers(12)).await;
+        stage.kit.drain().await.unwrap();
+        let left = stage.accepted().len();
+        let program = Program::new(&env, &[]);
+        let run = |words: &[&str]| program.run(words).unwrap();
+        let read = |words: &[&str]| serde_json::from_str::<serde_json::Value>(&run(words)).unwrap();
+        let told = read(&["campaigns", "plan", "1", "--json"]);
+        assert_eq!((told["already"].as_u64(), told["texts"].as_u64()), (Some(left as u64), Some(12 - left as u64)));
+        let segments = 12 - left;
+        assert_eq!(told["cost"], format!("0.{segments:02} USD"));
+        let text = run(&["campaigns", "plan", "1"]);
+        assert!(text.contains("last leaves") && text.contains("(at 0.01 USD a segment)"), "{text}");
+        let each = run(&["campaigns", "plan", "1", "--each"]);
+        assert_eq!(each.lines().count(), 12 - left);
+        assert!(!each.contains("+1212555"), "a number was shown: {each}");
+        assert!(run(&["campaigns", "plan", "1", "--each", "--unmask"]).contains("+1212555"));
+        let shown = read(&["campaigns", "show", "1", "--json"]);
+        assert_eq!(shown["live"]["left"].as_u64(), Some(left as u64));
+        assert_eq!(shown["progress"]["left"].as_u64(), Some(left as u64));
+        stage.make(id, Move::Cancel).await.unwrap();
+        let watched = read(&["campaigns", "watch", "1", "--json"]);
+        assert_eq!((watched["state"].as_str(), watched["waiting"].as_u64()), (Some("cancelled"), Some(12 - left as u64)));
+        assert_eq!(run(&["campaigns", "numbers"]), "the breaker holds no number\n");
+        assert!(program.run(&["campaigns", "release", "PN1", "--by", "ana"]).is_err());
     }
 
     async fn what_happens_is_told_beside_the_plan_it_began_with(env: Env) {

@@ -31,8 +31,19 @@ pub struct Evidence {
     pub opt_outs: u32,
     /// Failures by the carriers' codes.
     pub codes: BTreeMap<String, u32>,
+    /// Of several texts of a campaign, by their names.
+    #[serde(default)]
+    pub variants: BTreeMap<String, OneText>,
     /// Rows of the ledger that show it.
     pub sends: Vec<i64>,
+}
+
+/// What became of one of a campaign's texts.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct OneText {
+    pub ended: u32,
+    pub failures: u32,
+    pub opt_outs: u32,
 }
 
 /// Which texts show it.
@@ -65,10 +76,18 @@ impl Evidence {
         texts.iter().fold(Self::default(), |mut seen, text| {
             let failed = text.has_failed();
             let quiet = text.intended_at < now - QUIET_AFTER && text.has_left();
-            seen.ended += u32::from(failed || text.state == "delivered" || quiet);
+            let ended = u32::from(failed || text.state == "delivered" || quiet);
+            let opt_outs = u32::from(text.has_left() && text.led_to_opt_out());
+            seen.ended += ended;
             seen.failures += u32::from(failed);
             seen.carrier_filter += u32::from(failed && text.has_code(&FILTERED));
-            seen.opt_outs += u32::from(text.has_left() && text.led_to_opt_out());
+            seen.opt_outs += opt_outs;
+            if let Some(variant) = &text.variant {
+                let one = seen.variants.entry(variant.clone()).or_default();
+                one.ended += ended;
+                one.failures += u32::from(failed);
+                one.opt_outs += opt_outs;
+            }
             if failed {
                 let code = text.error_code.clone().unwrap_or_else(|| "none".to_owned());
                 *seen.codes.entry(code).or_default() += 1;
@@ -152,6 +171,7 @@ mod tests {
     fn texts(state: &str, code: Option<&str>, count: i64) -> Vec<LatestText> {
         let text = |id| LatestText {
             id,
+            variant: Some("A".to_owned()),
             state: state.to_owned(),
             error_code: code.map(str::to_owned),
             intended_at: now() - TimeDelta::minutes(5),
@@ -204,6 +224,7 @@ mod tests {
         assert_eq!(fault.reason, "carrier_filter: 7 of 100 texts (7.0%, over 3%)");
         assert_eq!(fault.evidence.sends, [0, 1, 2, 3, 4]);
         assert_eq!(fault.evidence.codes["30007"], 7);
+        assert_eq!(fault.evidence.variants["A"], OneText { ended: 100, failures: 7, opt_outs: 0 });
     }
 
     #[test]

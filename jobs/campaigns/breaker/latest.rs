@@ -9,7 +9,7 @@ trunkline_platform::statements! {
     /// Those that left since the campaign was let go on last, with when their recipient asked to stop. Who opted out at the
     /// carrier or by an import did not do so at this text.
     LATEST_OF_CAMPAIGN = same {
-        "SELECT s.id, s.state, s.error_code, s.intended_at, o.at AS closed_at
+        "SELECT s.id, s.variant, s.state, s.error_code, s.intended_at, o.at AS closed_at
          FROM sends AS s
          LEFT JOIN opt_outs AS o ON o.number = s.number AND o.closed AND o.channel NOT IN ('provider', 'import')
          WHERE s.campaign_id = $1 AND s.intended_at > $2
@@ -18,7 +18,7 @@ trunkline_platform::statements! {
     }
     /// Over all campaigns. A text is blamed once: those a campaign was stopped for do not count against its number, too.
     LATEST_OF_SENDER = same {
-        "SELECT s.id, s.state, s.error_code, s.intended_at, o.at AS closed_at
+        "SELECT s.id, s.variant, s.state, s.error_code, s.intended_at, o.at AS closed_at
          FROM sends AS s
          LEFT JOIN opt_outs AS o ON o.number = s.number AND o.closed AND o.channel NOT IN ('provider', 'import')
          WHERE s.sender = $1 AND s.intended_at > $2
@@ -33,6 +33,7 @@ trunkline_platform::statements! {
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub(super) struct LatestText {
     pub(super) id: i64,
+    pub(super) variant: Option<String>,
     pub(super) state: String,
     pub(super) error_code: Option<String>,
     pub(super) intended_at: DateTime<Utc>,

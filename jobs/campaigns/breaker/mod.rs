@@ -26,7 +26,7 @@ use crate::Services;
 
 pub use hold::{Trip, held_numbers, release, trips_of};
 pub(super) use hold::{all_held, held, release_campaign};
-pub use judge::Evidence;
+pub use judge::{Evidence, OneText};
 
 /// Texts that are counted.
 pub const LATEST: u32 = 2_000;

@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 use chrono::{DateTime, Utc};
 use clap::Args;
 use serde_json::json;
-use trunkline_jobs::campaigns::{Hours, Move, Plan, change, make_move};
+use trunkline_jobs::campaigns::{Hours, Move, Plan, State, change, make_move, resume_without};
 
 use crate::cli::audit::ActorArgs;
 use crate::cli::{database, output, payload};
@@ -48,6 +48,9 @@ pub(super) struct Pause {
 pub(super) struct Resume {
     #[command(flatten)]
     one: One,
+    /// One of its texts by its name: who would get it gets none
+    #[arg(long, value_name = "VARIANT")]
+    without: Option<String>,
 }
 
 #[derive(Args, Debug)]
@@ -104,7 +107,15 @@ impl Pause {
 
 impl Resume {
     pub(super) async fn run(self, config: &Config) -> Result<()> {
-        self.one.make(config, Move::Resume, None).await
+        let Some(variant) = &self.without else { return self.one.make(config, Move::Resume, None).await };
+        let (one, actor) = (&self.one, self.one.actor.actor()?);
+        let state = database::act(config, async |tasks| {
+            let mut tx = tasks.begin().await?;
+            let state = resume_without(&mut tx, one.id, variant, &actor, tasks.clock().now()).await?;
+            tx.commit().await?;
+            Ok(state)
+        });
+        one.tell(state.await?, None)
     }
 }
 
@@ -123,7 +134,10 @@ impl One {
             tx.commit().await?;
             Ok(state)
         });
-        let state = state.await?;
+        self.tell(state.await?, at)
+    }
+
+    fn tell(&self, state: State, at: Option<DateTime<Utc>>) -> Result<()> {
         if self.json {
             return output::print(&output::json(&json!({ "id": self.id, "state": state, "at": at }))?);
         }

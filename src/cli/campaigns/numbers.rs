@@ -74,8 +74,14 @@ pub(super) fn seen(trip: &Trip) -> String {
     let codes: Vec<String> = seen.codes.iter().map(|(code, count)| format!("{code} × {count}")).collect();
     let codes = if codes.is_empty() { String::new() } else { format!(" ({})", codes.join(", ")) };
     let (ended, failures, opt_outs) = (seen.ended, seen.failures, seen.opt_outs);
+    let variants = seen.variants.iter().filter(|_| seen.variants.len() > 1);
+    let variants: String = variants
+        .map(|(name, one)| {
+            format!("; {name}: {} ended, {} failed, {} opted out", one.ended, one.failures, one.opt_outs)
+        })
+        .collect();
     format!(
-        "{ended} ended, {failures} failed{codes}, {opt_outs} opted out; for example texts {}",
+        "{ended} ended, {failures} failed{codes}, {opt_outs} opted out{variants}; for example texts {}",
         texts(trip)
     )
 }
