@@ -23,7 +23,7 @@ pub use deleted::ContactDeleted;
 pub use updated::ContactUpdated;
 
 use self::number::Country;
-use self::optout::{Words, WordsError};
+use self::optout::{Answers, Words, WordsError};
 
 pub(crate) static STATEMENTS: &[&[&Stmt]] = &[
     people::STATEMENTS[0],
@@ -31,6 +31,7 @@ pub(crate) static STATEMENTS: &[&[&Stmt]] = &[
     people::STATEMENTS[2],
     optout::ALL_STATEMENTS[0],
     optout::ALL_STATEMENTS[1],
+    optout::ALL_STATEMENTS[2],
     segments::STATEMENTS,
     import::STATEMENTS,
     store::STATEMENTS,
@@ -42,6 +43,7 @@ pub struct ContactServices {
     /// Of numbers that are written without a country code.
     pub country: Country,
     pub words: Words,
+    pub answers: Answers,
 }
 
 impl ContactServices {
@@ -50,6 +52,7 @@ impl ContactServices {
     /// # Errors
     /// When the built-in lists cannot be read, which a test rules out.
     pub fn builtin() -> Result<Self, WordsError> {
-        Ok(Self { country: Country::default(), words: Words::new(&optout::MoreWords::default())? })
+        let words = Words::new(&optout::MoreWords::default())?;
+        Ok(Self { country: Country::default(), words, answers: Answers::default() })
     }
 }

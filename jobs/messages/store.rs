@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use trunkline_openphone::event::Message;
+use trunkline_platform::crash_point;
 use trunkline_platform::db::{DbError, Session};
 use trunkline_platform::job::{Context, Done, Failure};
 
@@ -70,17 +71,19 @@ pub(super) async fn keep(cx: &Context<Services>, told: Told<Message>) -> Result<
         .collect();
 
     let words = &cx.services().contacts.words;
-    let mut tx = cx.services().db.write().await?;
-    optout::lock_for(&mut tx, words, message).await?;
-    optout::lock_refused(&mut tx, message).await?;
-    place.keep(&mut tx).await?;
-    keep_message(&mut tx, message, *at).await?;
-    optout::hear(&mut tx, words, message, *at, cx.now()).await?;
-    optout::hear_refused(&mut tx, message, *at, cx.now()).await?;
-    search::keep_message(&mut tx, &message.id).await?;
-    sends::mirror(&mut tx, &message.id).await?;
-    let waiting = media::keep_links(&mut tx, &links, *at, cx.now()).await?;
-    tx.commit().await?;
+    let mut tasks = cx.services().upkeep.tasks.begin().await?;
+    let tx = tasks.session();
+    optout::lock_for(tx, words, message).await?;
+    optout::lock_refused(tx, message).await?;
+    place.keep(tx).await?;
+    keep_message(tx, message, *at).await?;
+    optout::hear_refused(tx, message, *at, cx.now()).await?;
+    search::keep_message(tx, &message.id).await?;
+    sends::mirror(tx, &message.id).await?;
+    let waiting = media::keep_links(tx, &links, *at, cx.now()).await?;
+    optout::hear(&mut tasks, cx, message, *at).await?;
+    tasks.commit().await?;
+    crash_point!("message.after_commit");
     media::fetch_waiting(cx, &waiting)
 }
 

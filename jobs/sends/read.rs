@@ -37,6 +37,8 @@ pub enum Kind {
     Reply,
     /// The one text to somebody who asked to get no more.
     OptOutConfirmation,
+    /// To somebody who asked who we are.
+    HelpAnswer,
 }
 
 impl Kind {
@@ -45,6 +47,7 @@ impl Kind {
             Self::Campaign => "campaign",
             Self::Reply => "reply",
             Self::OptOutConfirmation => "optout_confirmation",
+            Self::HelpAnswer => "help_answer",
         }
     }
 }

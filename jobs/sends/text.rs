@@ -23,7 +23,7 @@ trunkline_platform::statements! {
          VALUES ($1, $2, $3, $4, $5, $6, 'waiting', 0, 0, $7, $8, $9, $9) RETURNING id"
     }
     FIND_TEXT = same {
-        "SELECT kind, number, sender, body, state, tries FROM sends WHERE id = $1 AND campaign_id IS NULL"
+        "SELECT kind, number, sender, body, state, tries, cause FROM sends WHERE id = $1 AND campaign_id IS NULL"
     }
     /// Only the living attempt of the task may commit to a try.
     INTEND_TEXT = same {
@@ -52,7 +52,7 @@ pub struct Text<'t> {
     /// Our number, by the provider's id.
     pub sender: &'t str,
     pub body: &'t str,
-    /// `message:AC…`, `operator:ana`.
+    /// `message:AC…`, `operator:ana`. For what answers an entry of the consent ledger: that entry.
     pub cause: String,
     pub correlation_id: Option<&'t str>,
 }
@@ -71,6 +71,7 @@ struct TextRow {
     #[sqlx(try_from = "String")]
     state: SendState,
     tries: i32,
+    cause: String,
 }
 
 /// Writes a text down that is to be sent; a task [`SendText`] of what it answers belongs into the same transaction, or
@@ -138,14 +139,8 @@ impl SendText {
     async fn intend(&self, cx: &Context<Services>, row: TextRow) -> Result<Option<Intent>, Failure> {
         let (Services { db, provider, .. }, now) = (cx.services(), cx.now());
         let mut tx = db.write().await?;
-        let allowed = match (row.kind.as_str(), row.tries) {
-            ("optout_confirmation", 0) => optout::take_confirmation(&mut tx, &row.number, now).await?,
-            // The right to it was taken by the first try.
-            ("optout_confirmation", _) => true,
-            _ => !optout::is_closed(&mut tx, &row.number).await?,
-        };
-        if !allowed {
-            REFUSE_TEXT.bind(self.send).bind("opted_out").bind(now).execute(&mut tx).await?;
+        if let Some(reason) = refusal(&mut tx, &row, now).await? {
+            REFUSE_TEXT.bind(self.send).bind(reason).bind(now).execute(&mut tx).await?;
             tx.commit().await?;
             return Ok(None);
         }
@@ -182,4 +177,20 @@ impl SendText {
             Outcome::Stopped { reason, .. } => Err(Failure::permanent(anyhow::Error::msg(reason))),
         }
     }
+}
+
+/// Why a text must not leave now, on this try as on every other.
+async fn refusal(
+    tx: &mut Session,
+    TextRow { kind, number, cause, tries, .. }: &TextRow,
+    now: DateTime<Utc>,
+) -> Result<Option<&'static str>, DbError> {
+    let (allowed, reason) = if kind == Kind::OptOutConfirmation.as_str() {
+        (optout::take_confirmation(tx, number, cause, *tries == 0, now).await?, "not_owed")
+    } else if kind == Kind::HelpAnswer.as_str() {
+        (optout::may_help(tx, number, cause, now).await?, "not_owed")
+    } else {
+        (!optout::is_closed(tx, number).await?, "opted_out")
+    };
+    Ok((!allowed).then_some(reason))
 }

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use trunkline_jobs::campaigns::sms;
 use trunkline_jobs::media::DownloadMedia;
 use trunkline_jobs::upkeep::{KEEP_EVENTS_AT_LEAST, KEEP_ORPHANS_AT_LEAST};
 use trunkline_platform::db::Engine;
@@ -150,6 +151,7 @@ pub(super) fn out_of_range(config: &Config, settings: &BTreeMap<String, Setting>
         ("media.clamd_timeout", config.media.clamd_timeout, second, second * 300),
         ("admin.session", config.admin.session, second * 60, HOUR * 24 * 30),
         ("media.s3.presign", config.media.s3.presign.unwrap_or(second * 10), second * 10, HOUR),
+        ("contacts.help_period", config.contacts.help_period, minute, HOUR * 24 * 30),
         ("campaigns.breaker.window", config.campaigns.breaker.window, minute, HOUR * 24),
         ("workers.poll_interval", workers.poll_interval, second / 100, second * 60),
         ("workers.lease", workers.lease, second * 3, HOUR),
@@ -177,6 +179,16 @@ pub(super) fn out_of_range(config: &Config, settings: &BTreeMap<String, Setting>
     });
     let words =
         config.contacts.services().err().map(|error| problem("contacts.stop_words", error.to_string()));
+    let answers = [
+        ("contacts.confirmation", &config.contacts.confirmation),
+        ("contacts.help_answer", &config.contacts.help_answer),
+    ];
+    let long = answers.into_iter().filter_map(|(key, text)| {
+        let characters = text.as_ref()?.chars().count();
+        (characters > sms::MAX_CHARS).then(|| {
+            problem(key, format!("the provider takes {} characters, not {characters}", sms::MAX_CHARS))
+        })
+    });
     let key_rate = Some(config.admin.rate_per_second.get())
         .filter(|rate| *rate > MOST_KEY_REQUESTS)
         .map(|_| problem("admin.rate_per_second", format!("this must be from 1 to {MOST_KEY_REQUESTS}")));
@@ -184,6 +196,7 @@ pub(super) fn out_of_range(config: &Config, settings: &BTreeMap<String, Setting>
         .chain(max_body)
         .chain(rate)
         .chain(words)
+        .chain(long)
         .chain(key_rate)
         .chain(queues)
         .chain(retention(config, &problem))

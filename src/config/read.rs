@@ -32,6 +32,12 @@ pub(super) fn timezone<'de, D: Deserializer<'de>>(de: D) -> Result<Tz, D::Error>
     })
 }
 
+/// A text to be sent, `""` for none.
+pub(super) fn optional_text<'de, D: Deserializer<'de>>(de: D) -> Result<Option<String>, D::Error> {
+    let text = String::deserialize(de)?;
+    Ok(Some(text).filter(|text| !text.trim().is_empty()))
+}
+
 /// A path, `""` for none.
 pub(super) fn optional_path<'de, D: Deserializer<'de>>(de: D) -> Result<Option<PathBuf>, D::Error> {
     let text = String::deserialize(de)?;

@@ -18,7 +18,7 @@ use trunkline_jobs::campaigns::hours::read_holidays;
 use trunkline_jobs::campaigns::{BreakerSettings, Holidays, Threshold};
 use trunkline_jobs::contacts::ContactServices;
 use trunkline_jobs::contacts::number::Country;
-use trunkline_jobs::contacts::optout::{MoreWords, Words, WordsError};
+use trunkline_jobs::contacts::optout::{Answers, MoreWords, Words, WordsError};
 use trunkline_jobs::media::check::{Kind, Rules};
 use trunkline_jobs::media::fetch::Credentials;
 use trunkline_jobs::media::guard::{AddressPolicy, HostRule};
@@ -356,6 +356,12 @@ pub struct ContactsConfig {
     pub stop_words: Vec<String>,
     pub start_words: Vec<String>,
     pub help_words: Vec<String>,
+    #[serde(deserialize_with = "read::optional_text")]
+    pub confirmation: Option<String>,
+    #[serde(deserialize_with = "read::optional_text")]
+    pub help_answer: Option<String>,
+    #[serde(deserialize_with = "units::duration")]
+    pub help_period: Duration,
 }
 
 impl ContactsConfig {
@@ -365,7 +371,12 @@ impl ContactsConfig {
             start: self.start_words.clone(),
             help: self.help_words.clone(),
         };
-        Ok(ContactServices { country: self.country, words: Words::new(&more)? })
+        let answers = Answers {
+            confirmation: self.confirmation.clone(),
+            help: self.help_answer.clone(),
+            help_period: delta(self.help_period),
+        };
+        Ok(ContactServices { country: self.country, words: Words::new(&more)?, answers })
     }
 }
 

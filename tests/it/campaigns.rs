@@ -258,7 +258,7 @@ both_engines! {
             number: &people[19],
             sender: &stage.line,
             body: "You will get no more texts.",
-            cause: "test".to_owned(),
+            cause: said.entry.clone(),
             correlation_id: None,
         };
         for _ in 0..2 {

@@ -7,6 +7,7 @@ mod servers;
 
 mod admin;
 mod admin_calls;
+mod answers;
 mod attempts;
 mod bell;
 mod breaker;

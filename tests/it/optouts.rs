@@ -8,7 +8,7 @@ use trunkline_openphone::event::Generation;
 use trunkline_platform::audit::{self, Actor, AuditFilter};
 
 use crate::campaigns::Stage;
-use crate::harness::{Env, both_engines, start_time};
+use crate::harness::{Env, both_engines};
 use crate::kept::Keeper;
 
 const US: &str = "+12125550199";
@@ -117,31 +117,6 @@ both_engines! {
         keeper.assert_nothing_failed().await;
         assert!(!is_closed(&env).await);
         assert!(keeper.rows("consents", "entry").await.is_empty());
-    }
-
-    async fn one_confirmation_is_owed_and_handed_out_once(env: Env) {
-        let keeper = Keeper::new(&env).await;
-        let now = start_time() + TimeDelta::minutes(10);
-        // The provider answers its own words.
-        keeper.tell_and_work(&[dated("AC1", "09:50", "STOP"), dated("AC2", "09:55", "start")]).await;
-        assert!(optout::due_confirmations(&env.db, now, 10).await.unwrap().is_empty());
-
-        keeper.tell_and_work(&[dated("AC3", "10:00", "Revoke!"), dated("AC4", "10:10", "revoke")]).await;
-        let due = optout::due_confirmations(&env.db, now, 10).await.unwrap();
-        assert_eq!(due.iter().map(|due| due.number.as_str()).collect::<Vec<_>>(), [HER]);
-        let take = async |now| {
-            let mut tx = env.db.write().await.unwrap();
-            let taken = optout::take_confirmation(&mut tx, HER, now).await.unwrap();
-            tx.commit().await.unwrap();
-            taken
-        };
-        assert!(!take(now + TimeDelta::minutes(6)).await, "five minutes are over");
-        assert!(take(now).await);
-        assert!(!take(now).await);
-        // Told again, and said again: it was confirmed.
-        keeper.tell_and_work(&[dated("AC3", "10:00", "Revoke!"), dated("AC5", "10:20", "revoke")]).await;
-        assert!(!take(now + TimeDelta::minutes(1)).await);
-        assert!(is_closed(&env).await);
     }
 
     async fn who_opted_out_at_the_carrier_is_closed_by_the_text_it_refused_until_they_start_again(env: Env) {

@@ -22,11 +22,12 @@
 //! What is left is the time between the commit of `intended` and the request that goes out. A sender that was held
 //! up in it (by a slow machine, a full queue) asks again with [`closed`] before it sends.
 //!
-//! **One confirmation.** A row that closes may say that the person is owed one text about it. [`take_confirmation`],
-//! in the transaction that commits that text's `intended`, hands out the right to send it: to one caller, once, within
-//! five minutes of the word. That is the only text to a closed number. Words that the provider answers
-//! by itself owe none.
+//! **One confirmation.** A row that closes may say that the person is owed one text about it, which is requested with it.
+//! [`take_confirmation`], in the transaction that commits that text's `intended`, hands out the right to send it: to one
+//! text, within five minutes of the word, and only while no other word came. That and the answer to a HELP that was said
+//! after the opt-out are the only texts to a closed number. Words that the provider answers by itself owe none.
 
+mod answers;
 mod carrier;
 mod hear;
 mod review;
@@ -36,20 +37,19 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use thiserror::Error;
 use trunkline_platform::db::{Db, DbError, Session, Stmt, sql_text};
 
 use crate::conversations::number_rows;
 
+pub(crate) use answers::may_help;
+pub use answers::{Answers, CONFIRM_WITHIN, CONFIRMATION, take_confirmation};
 pub(crate) use carrier::{OPTED_OUT, close_refused, hear_refused, lock_refused};
 pub(crate) use hear::{hear, lock_for};
 pub use review::{ReviewError, ReviewRow, Verdict, decide, opt_in, opt_out, reviews};
 pub use words::{Meaning, MoreWords, Words, WordsError};
-
-/// How long after the word a confirmation may leave (47 CFR 64.1200(a)(12)).
-pub const CONFIRM_WITHIN: TimeDelta = TimeDelta::minutes(5);
 
 trunkline_platform::statements! {
     /// Differs by necessity: see above. In order, so that two who lock the same numbers do not wait for each other.
@@ -76,22 +76,17 @@ trunkline_platform::statements! {
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
          ON CONFLICT (entry) DO UPDATE SET at = excluded.at WHERE excluded.at > kept.at"
     }
-    /// While a number stays closed, what it is owed stays as it is.
+    /// While a number stays closed, a confirmation that was taken stays so, and one that is due is not when something
+    /// else is said meanwhile.
     KEEP_OPT_OUT = same {
         "INSERT INTO opt_outs AS kept (number, closed, at, entry, channel, confirmation)
          VALUES ($1, $2, $3, $4, $5, $6)
          ON CONFLICT (number) DO UPDATE SET
              closed = excluded.closed, at = excluded.at, entry = excluded.entry, channel = excluded.channel,
-             confirmation = CASE WHEN kept.closed AND excluded.closed THEN kept.confirmation
-                 ELSE excluded.confirmation END
+             confirmation = CASE WHEN NOT (kept.closed AND excluded.closed) THEN excluded.confirmation
+                 WHEN kept.confirmation = 'due' AND kept.entry <> excluded.entry THEN 'none'
+                 ELSE kept.confirmation END
          WHERE (excluded.at, excluded.closed, excluded.entry) > (kept.at, kept.closed, kept.entry)"
-    }
-    TAKE_CONFIRMATION = same {
-        "UPDATE opt_outs SET confirmation = 'taken'
-         WHERE number = $1 AND closed AND confirmation = 'due' AND at > $2"
-    }
-    FIND_DUE = same {
-        "SELECT number, at FROM opt_outs WHERE confirmation = 'due' AND at > $1 ORDER BY at LIMIT $2"
     }
     SHOW_OPT_OUT = same {
         "SELECT o.number, o.closed, o.at, o.channel, o.confirmation, c.wording, c.message_id, c.actor
@@ -108,7 +103,7 @@ trunkline_platform::statements! {
     }
 }
 
-pub(super) static ALL_STATEMENTS: &[&[&Stmt]] = &[STATEMENTS, review::STATEMENTS];
+pub(super) static ALL_STATEMENTS: &[&[&Stmt]] = &[STATEMENTS, answers::STATEMENTS, review::STATEMENTS];
 
 /// What somebody said about being texted.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -235,13 +230,6 @@ pub struct ConsentRow {
     pub recorded_at: DateTime<Utc>,
 }
 
-/// A confirmation somebody is owed.
-#[derive(Clone, Debug, Serialize, sqlx::FromRow)]
-pub struct DueConfirmation {
-    pub number: String,
-    pub at: DateTime<Utc>,
-}
-
 #[derive(sqlx::FromRow)]
 struct Closed {
     number: String,
@@ -292,22 +280,6 @@ pub async fn open(tx: &mut Session, said: &Said<'_>, now: DateTime<Utc>) -> Resu
 /// Writes into the ledger what opens or closes nothing: a consent, a call for help.
 pub async fn note(tx: &mut Session, act: Act, said: &Said<'_>, now: DateTime<Utc>) -> Result<bool, DbError> {
     keep_consent(tx, act, said, now).await
-}
-
-/// Takes the right to send the one confirmation to a closed number, in the transaction that commits this text as
-/// intended. False: it is not owed, or no longer, or somebody took it.
-pub async fn take_confirmation(tx: &mut Session, number: &str, now: DateTime<Utc>) -> Result<bool, DbError> {
-    lock_alone(tx, [number]).await?;
-    Ok(TAKE_CONFIRMATION.bind(number).bind(now - CONFIRM_WITHIN).execute(tx).await? > 0)
-}
-
-/// Who is owed a confirmation, the longest waiting first.
-pub async fn due_confirmations(
-    db: &Db,
-    now: DateTime<Utc>,
-    limit: u32,
-) -> Result<Vec<DueConfirmation>, DbError> {
-    FIND_DUE.bind(now - CONFIRM_WITHIN).bind(limit.clamp(1, 1_000)).all(&mut db.read().await?).await
 }
 
 /// The state of a number; none when nobody ever spoke of it.
