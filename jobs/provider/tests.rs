@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+use super::window::GUARD;
 use super::{RateLimit, Share, Window};
 
 const LIMIT: RateLimit = RateLimit { per_second: 10, reserved: 2 };
@@ -28,13 +29,41 @@ fn fullest_second(taken: &[DateTime<Utc>]) -> usize {
 fn who_comes_in_vain_learns_when_there_is_a_token() {
     let mut window = Window::default();
     let now = start();
-    assert_eq!(window.take(LIMIT, Share::Campaign, 100, now).granted, 8);
+    assert_eq!(window.take(LIMIT, Share::Repair, 100, now).granted, 9);
     let later = now + micros(300_000);
-    assert_eq!(window.take(LIMIT, Share::Reply, 1, later).granted, 1);
-    let refused = window.take(LIMIT, Share::Campaign, 1, later);
+    let refused = window.take(LIMIT, Share::Repair, 1, later);
     assert_eq!((refused.granted, refused.next), (0, now + TimeDelta::seconds(1)));
-    assert_eq!(window.take(LIMIT, Share::Reply, 5, later).granted, 1, "the second reserved one");
+    assert_eq!(window.take(LIMIT, Share::Reply, 5, later).granted, 1, "the reserved one");
+    let refused = window.take(LIMIT, Share::Campaign, 1, later);
+    assert_eq!((refused.granted, refused.next), (0, now + TimeDelta::seconds(1) + GUARD));
     assert_eq!(window.take(LIMIT, Share::Campaign, 1, refused.next).granted, 1);
+}
+
+#[test]
+fn campaigns_go_evenly_and_may_make_up_for_a_little_lateness() {
+    let (mut window, now) = (Window::default(), start());
+    let mut comes = now;
+    for n in 0..40 {
+        let grant = window.take(LIMIT, Share::Campaign, 100, comes);
+        assert_eq!(grant.granted, 1, "text {n}");
+        assert!(grant.next - comes >= micros(75_000), "text {n}: {}", grant.next - comes);
+        comes = grant.next;
+    }
+    // At the end of the third second the 24th was taken, or the 25th.
+    assert!((comes - now - micros(5_000_000)).abs() <= micros(125_000), "{}", comes - now);
+    let after_a_pause = comes + TimeDelta::seconds(60);
+    assert_eq!(
+        window.take(LIMIT, Share::Campaign, 100, after_a_pause).granted,
+        1,
+        "a pause saves nothing up"
+    );
+}
+
+#[test]
+fn a_high_rate_is_not_taken_one_by_one() {
+    let limit = RateLimit { per_second: 1_000, reserved: 0 };
+    let granted = Window::default().take(limit, Share::Campaign, 1_000, start()).granted;
+    assert!((40..=60).contains(&granted), "{granted}");
 }
 
 #[test]
@@ -76,12 +105,23 @@ fn a_clock_that_ran_ahead_holds_nobody_up_for_long() {
     let (mut window, now) = (Window::default(), start());
     window.take(LIMIT, Share::Reply, 10, now + TimeDelta::hours(5));
     assert_eq!(window.take(LIMIT, Share::Reply, 1, now).granted, 0);
-    assert_eq!(window.take(LIMIT, Share::Reply, 1, now + TimeDelta::seconds(1)).granted, 1);
+    let later = now + TimeDelta::seconds(1) + GUARD;
+    assert_eq!(window.take(LIMIT, Share::Reply, 1, later).granted, 1);
     window.not_before = Some(now + TimeDelta::days(400));
-    assert_eq!(window.take(LIMIT, Share::Reply, 1, now + TimeDelta::seconds(1)).granted, 1);
+    assert_eq!(window.take(LIMIT, Share::Reply, 1, later).granted, 1);
 }
 
-/// Three processes, each late by up to 25 ms at every turn, over a simulated day.
+/// The most in any of the provider's own seconds, which begin when they like.
+fn fullest_fixed_second(arrivals: &[DateTime<Utc>], offset: TimeDelta) -> usize {
+    let mut seconds = std::collections::BTreeMap::new();
+    for at in arrivals {
+        *seconds.entry((*at + offset).timestamp()).or_insert(0) += 1;
+    }
+    seconds.into_values().max().unwrap_or(0)
+}
+
+/// Three processes, each late by up to 25 ms at every turn, over a simulated day. Requests are on their way for up to
+/// the guard longer, some of them.
 #[test]
 fn over_a_day_three_late_processes_use_nearly_all_of_it_and_never_more() {
     for (share, per_second) in [(Share::Reply, 10), (Share::Campaign, 8)] {
@@ -96,6 +136,12 @@ fn over_a_day_three_late_processes_use_nearly_all_of_it_and_never_more() {
             comes[process] = grant.next.max(now) + micros(random.random_range(1..25_000));
         }
         assert!(fullest_second(&taken) <= per_second, "{}", share.name());
+        let on_its_way = |at: &DateTime<Utc>| *at + micros(random.random_range(0..10_000));
+        let arrivals: Vec<_> = taken.iter().map(on_its_way).collect();
+        for offset in [0, 137_000, 500_000, 993_000] {
+            let fullest = fullest_fixed_second(&arrivals, micros(offset));
+            assert!(fullest <= 10, "{}: {fullest}", share.name());
+        }
         let used = taken.len() as f64 / (86_400 * per_second) as f64;
         assert!(used >= 0.98, "{}: only {used}", share.name());
     }

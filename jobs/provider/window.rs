@@ -1,13 +1,22 @@
 //! The rate of requests to the provider, as values: an exact sliding window, shares of it, and what a 429 does to it.
 //!
 //! The window keeps the time of every request of the last second. A token is to be had when fewer than the limit were
-//! taken in the second that ends now, so that no second anywhere holds more. What a late process did not use in time is
-//! lost by its lateness alone, not by a whole spacing, as it would be with a bucket of one.
+//! taken in the second that ends now, and a little before it, so that no second anywhere holds more: not here, and not at
+//! the provider either, whose requests come a little sooner or later than they left. What a late process did not use in
+//! time is lost by its lateness alone, not by a whole spacing, as it would be with a bucket of one.
+//!
+//! Campaigns take their tokens one after another, evenly: a second's worth at once would meet the next second's at the
+//! provider as soon as one of them is held up on its way.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 /// What the provider counts over.
 const SECOND: TimeDelta = TimeDelta::seconds(1);
+/// Requests take a little more or less time on their way. What leaves within so much more than a second may arrive
+/// within one. It costs its share of the rate.
+pub(super) const GUARD: TimeDelta = TimeDelta::milliseconds(10);
+/// How much of their lateness those who go evenly may make up for.
+const SLACK: TimeDelta = TimeDelta::milliseconds(50);
 /// How long without a 429 until one request a second more is dared.
 const RECOVERY: TimeDelta = TimeDelta::seconds(10);
 /// The longest anybody is sent away for, whatever a row says.
@@ -89,18 +98,35 @@ impl Window {
         if let Some(until) = self.not_before.filter(|until| *until > now && *until - now <= LONGEST_WAIT) {
             return Grant { granted: 0, next: until };
         }
-        self.taken.retain(|at| *at > now - SECOND);
+        self.taken.retain(|at| *at > now - SECOND - GUARD);
         // A time ahead was written by a clock that runs ahead of ours. It counts for a second from now at most.
         self.taken.iter_mut().for_each(|at| *at = (*at).min(now));
-        let ceiling = limit.ceiling(share, self.allowed(limit, now)) as usize;
-        let granted = ceiling.saturating_sub(self.taken.len()).min(wanted as usize);
-        self.taken.extend(std::iter::repeat_n(now, granted));
-        // The next is free when so few are left that one more is within the ceiling.
-        let next = self.taken.len().checked_sub(ceiling).and_then(|over| self.taken.get(over));
-        Grant {
-            granted: u32::try_from(granted).unwrap_or(u32::MAX),
-            next: next.map_or(now, |oldest| *oldest + SECOND),
+        let mut granted = 0;
+        while granted < wanted && self.free_at(limit, share, now) <= now {
+            self.taken.push(now);
+            granted += 1;
         }
+        Grant { granted, next: self.free_at(limit, share, now) }
+    }
+
+    /// When this share may take one more.
+    fn free_at(&self, limit: RateLimit, share: Share, now: DateTime<Utc>) -> DateTime<Utc> {
+        let allowed = self.allowed(limit, now);
+        let ceiling = limit.ceiling(share, allowed);
+        // The time of the token so many before the next.
+        let before = |count: u32| {
+            let at = self.taken.len().checked_sub(count as usize)?;
+            self.taken.get(at).copied()
+        };
+        let evenly = |count: u32| {
+            let behind = i32::try_from(count).ok()?;
+            let (ceiling, at) = (i32::try_from(ceiling).ok()?, before(count)?);
+            Some(at + SECOND * behind / ceiling - SLACK)
+        };
+        let paced = if share == Share::Campaign { 1..ceiling } else { 0..0 };
+        let of_all = before(allowed).map(|at| at + SECOND + GUARD);
+        let of_share = before(ceiling).map(|at| at + SECOND);
+        [of_all, of_share].into_iter().chain(paced.map(evenly)).flatten().fold(now, DateTime::max)
     }
 
     /// When somebody who came in vain shall come again. Each gets a time of his own, so that many who wait do not all
