@@ -70,6 +70,8 @@ jobs! {
     calls::CallTranscript,
     calls::CallVoicemail,
     calls::stats::RefreshCallStats,
+    campaigns::JoinCampaign,
+    campaigns::JoinCampaigns,
     campaigns::PlanCampaign,
     campaigns::PumpCampaign,
     contacts::ContactDeleted,

@@ -2,13 +2,16 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use trunkline_platform::crash_point;
 use trunkline_platform::db::{DbError, Rows, Session, sql_time};
 use trunkline_platform::job::{Context, Failure};
 
 use super::plan::Audience;
+use super::read;
 use super::table::{self, CampaignRow};
 use super::variants::{Assignment, HOLDOUT};
 use crate::Services;
+use crate::contacts::segments;
 
 /// Recipients of one transaction.
 const BATCH: u32 = 1_000;
@@ -33,7 +36,7 @@ trunkline_platform::statements! {
     /// The places of those who were left out stay empty.
     NOTE_FROZEN = same {
         "UPDATE campaigns SET recipients = (SELECT COALESCE(MAX(position), 0) FROM campaign_recipients WHERE campaign_id = $1),
-             frozen_to = COALESCE($2, frozen_to), frozen_at = $3
+             frozen_to = $2, frozen_at = $3
          WHERE id = $1"
     }
 }
@@ -88,44 +91,79 @@ async fn add(
     ADD_RECIPIENTS.bind(rows).bind(campaign.id).bind(campaign.recipients).execute(tx).await.map(drop)
 }
 
-/// The next of an audience, after one, in their order. Who came on record after `began` is not among everybody.
-pub(super) async fn page(
+/// Some of an audience, in the order of their numbers; perhaps none, though more follow.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) numbers: Vec<String>,
+    /// After whom to go on; none at the end.
+    pub(super) next: Option<String>,
+}
+
+/// Looks for the next of an audience, after one. Who came on record after `at` is not among everybody, and ages are told by it.
+pub(super) async fn look(
     session: &mut Session,
     audience: &Audience,
     after: Option<&str>,
-    began: DateTime<Utc>,
-    limit: u32,
-) -> Result<Vec<String>, DbError> {
+    at: DateTime<Utc>,
+) -> Result<Found, DbError> {
     let query = match audience {
-        Audience::List => return Ok(Vec::new()),
-        Audience::Everyone => PAGE_OF_PEOPLE.bind(after).bind(began).bind(limit),
-        Audience::Tag(tag) => PAGE_OF_TAGGED.bind(after).bind(tag.as_str()).bind(limit),
+        Audience::List => return Ok(Found::default()),
+        Audience::Everyone => PAGE_OF_PEOPLE.bind(after).bind(at).bind(BATCH),
+        Audience::Tag(tag) => PAGE_OF_TAGGED.bind(after).bind(tag.as_str()).bind(BATCH),
+        Audience::Segment(filter) => {
+            let found = segments::members_of_page(session, filter, after, at).await?;
+            let numbers = found.people.into_iter().map(|person| person.number).collect();
+            return Ok(Found { numbers, next: found.next });
+        }
     };
-    let numbers: Vec<Number> = query.all(session).await?;
-    Ok(numbers.into_iter().map(|row| row.number).collect())
+    let rows: Vec<Number> = query.all(session).await?;
+    let next = rows.last().filter(|_| rows.len() == BATCH as usize).map(|row| row.number.clone());
+    Ok(Found { numbers: rows.into_iter().map(|row| row.number).collect(), next })
 }
 
 /// Writes the next recipients down. True: all of them are. `generation` is the pump's.
 pub(super) async fn freeze(cx: &Context<Services>, id: i64, generation: i32) -> Result<bool, Failure> {
-    let mut tx = cx.services().db.write().await?;
-    let Some(row) = table::lock(&mut tx, id).await?.filter(|row| row.generation == generation) else {
-        return Ok(true);
-    };
-    if row.frozen_at.is_some() {
-        return Ok(true);
+    let (db, now) = (&cx.services().db, cx.now());
+    let ours = |row: &CampaignRow| row.generation == generation && row.frozen_at.is_none();
+    let Some(seen) = read::show(db, id).await?.filter(ours) else { return Ok(true) };
+    let (audience, after) = (&seen.plan.0.audience, seen.frozen_to.as_deref());
+    let found = look(&mut db.read().await?, audience, after, seen.started_at.unwrap_or(now)).await?;
+    crash_point!("campaign.before_freeze");
+    let mut tx = db.write().await?;
+    let Some(row) = table::lock(&mut tx, id).await?.filter(ours) else { return Ok(true) };
+    if row.frozen_to != seen.frozen_to {
+        return Ok(false);
     }
-    let now = cx.now();
-    let began = row.started_at.unwrap_or(now);
-    let numbers = page(&mut tx, &row.plan.0.audience, row.frozen_to.as_deref(), began, BATCH).await?;
-    add(&mut tx, &row, numbers.iter().map(String::as_str), now).await?;
-    let complete = numbers.len() < BATCH as usize;
-    let last = numbers.last().map(String::as_str);
-    NOTE_FROZEN.bind(id).bind(last).bind(complete.then_some(now)).execute(&mut tx).await?;
+    add(&mut tx, &row, found.numbers.iter().map(String::as_str), now).await?;
+    let frozen_at = found.next.is_none().then_some(now);
+    NOTE_FROZEN.bind(id).bind(found.next.as_deref()).bind(frozen_at).execute(&mut tx).await?;
     tx.commit().await?;
+    crash_point!("campaign.after_freeze");
     cx.progress(
         u64::try_from(row.recipients).unwrap_or_default(),
         None,
         Some("writing down recipients".to_owned()),
     );
-    Ok(complete)
+    Ok(frozen_at.is_some())
+}
+
+/// Adds those of the next people who are not in a running campaign yet. True: that was the end of them, or nobody joins
+/// it any more. What was a place in the audience while it was written down is the place of this search afterwards.
+pub(super) async fn join(cx: &Context<Services>, id: i64) -> Result<bool, Failure> {
+    let (db, now) = (&cx.services().db, cx.now());
+    let Some(seen) = read::show(db, id).await?.filter(CampaignRow::takes_late_joiners) else {
+        return Ok(true);
+    };
+    let (audience, after) = (&seen.plan.0.audience, seen.frozen_to.as_deref());
+    let found = look(&mut db.read().await?, audience, after, now).await?;
+    let mut tx = db.write().await?;
+    let row = table::lock(&mut tx, id).await?.filter(CampaignRow::takes_late_joiners);
+    let Some(row) = row else { return Ok(true) };
+    if row.frozen_to != seen.frozen_to {
+        return Ok(false);
+    }
+    add(&mut tx, &row, found.numbers.iter().map(String::as_str), now).await?;
+    NOTE_FROZEN.bind(id).bind(found.next.as_deref()).bind(row.frozen_at).execute(&mut tx).await?;
+    tx.commit().await?;
+    Ok(found.next.is_none())
 }

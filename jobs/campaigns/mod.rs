@@ -8,6 +8,7 @@
 //!   to the database.
 //! * [`breaker`]: what stops a campaign or a number by itself.
 //! * [`flight`]: the same decisions on a clock of their own: who will get what and when.
+//! * [`JoinCampaigns`]: who comes to be of the audience later.
 //! * [`PumpCampaign`]: the task that carries a campaign out, a few seconds at a time.
 //! * `operate`: what people do.
 
@@ -17,6 +18,8 @@ pub mod breaker;
 pub mod flight;
 pub mod gate;
 pub mod hours;
+mod join;
+mod late;
 mod metrics;
 mod operate;
 mod plan;
@@ -35,6 +38,8 @@ pub use audience::add_recipients;
 pub use breaker::{BreakerSettings, Threshold, ThresholdError};
 pub use flight::PlanCampaign;
 pub use hours::{Holidays, Hours};
+pub use join::JoinCampaign;
+pub use late::JoinCampaigns;
 pub use metrics::CampaignMetrics;
 pub use operate::{OperateError, change, create, make_move, resume_without};
 pub use plan::{Audience, DAILY_CAP, Plan, PlanError};
@@ -62,6 +67,7 @@ pub(crate) static STATEMENTS: &[&[&Stmt]] = &[
     flight::ALL_STATEMENTS[1],
     flight::ALL_STATEMENTS[2],
     flight::ALL_STATEMENTS[3],
+    late::STATEMENTS,
     operate::STATEMENTS,
     read::STATEMENTS,
     table::STATEMENTS,

@@ -30,7 +30,7 @@ pub enum OperateError {
     Illegal(#[from] IllegalMove),
     #[error(transparent)]
     Plan(#[from] PlanError),
-    #[error("nobody is named: add numbers to the list, or choose --tag or --everyone")]
+    #[error("nobody is named: add numbers to the list, or choose --segment, --tag or --everyone")]
     Nobody,
     #[error(
         "{0} cannot be changed any more: the campaign is {1}. What can be is the rate, the hours, the cap and the budget"
@@ -70,7 +70,7 @@ pub async fn create(
         return Err(OperateError::NameTaken(name.into_owned()));
     };
     let texts: Vec<&str> = plan.variants.iter().map(|variant| variant.name.as_str()).collect();
-    let after = json!({ "name": name, "senders": plan.senders, "audience": plan.audience, "texts": texts,
+    let after = json!({ "name": name, "senders": plan.senders, "audience": plan.audience, "late_joiners": plan.late_joiners, "texts": texts,
         "holdout_percent": plan.holdout_percent });
     note(tx, id, "campaign.create", None, Some(after), actor, now).await?;
     table::lock(tx, id).await?.ok_or(OperateError::Unknown(id))
@@ -149,7 +149,7 @@ pub async fn change(
     if row.state != State::Draft {
         let before = &row.plan.0;
         let fixed = [
-            ("the audience", plan.audience != before.audience),
+            ("the audience", plan.audience != before.audience || plan.late_joiners != before.late_joiners),
             ("the text", plan.variants != before.variants || plan.missing != before.missing),
             ("the holdout", plan.holdout_percent != before.holdout_percent),
             ("the sending number", plan.senders != before.senders),

@@ -10,6 +10,7 @@ use trunkline_platform::task::Rate;
 use super::hours::Hours;
 use super::template::{Missing, TemplateError};
 use super::variants::{self, MOST_HOLDOUT, MOST_VARIANTS, MOST_WEIGHT, Variant};
+use crate::contacts::segments::Filter;
 
 /// Texts of one of our numbers a day, unless the plan says otherwise.
 pub const DAILY_CAP: u32 = 125;
@@ -26,6 +27,8 @@ pub enum Audience {
     Everyone,
     /// Those who have a tag when the campaign begins.
     Tag(String),
+    /// Those whom a filter takes when the campaign begins.
+    Segment(Filter),
     /// Those who were named when it was made.
     List,
 }
@@ -34,6 +37,9 @@ pub enum Audience {
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Plan {
     pub audience: Audience,
+    /// Whoever comes to be one of the audience while the campaign runs joins it.
+    #[serde(default)]
+    pub late_joiners: bool,
     /// Our numbers it is sent from, by the provider's ids.
     pub senders: Vec<String>,
     pub variants: Vec<Variant>,
@@ -91,6 +97,8 @@ pub enum PlanError {
     Cap,
     #[error("duplicates can be looked for within 365 days at most")]
     Duplicates,
+    #[error("nobody joins a list of numbers later: choose --segment, --tag or --everyone")]
+    LateToList,
 }
 
 impl Plan {
@@ -98,6 +106,7 @@ impl Plan {
     pub fn new(audience: Audience, sender: impl Into<String>, template: impl Into<String>) -> Self {
         Self {
             audience,
+            late_joiners: false,
             senders: vec![sender.into()],
             variants: vec![Variant::new("A", template)],
             holdout_percent: 0,
@@ -135,6 +144,9 @@ impl Plan {
         self.rate()?;
         if self.daily_cap == 0 || self.daily_cap > MOST_COUNTED {
             return Err(PlanError::Cap);
+        }
+        if self.late_joiners && self.audience == Audience::List {
+            return Err(PlanError::LateToList);
         }
         if self.duplicate_days > 365 {
             return Err(PlanError::Duplicates);
@@ -195,6 +207,11 @@ mod tests {
         assert!(plan.check().is_ok());
         let kept = serde_json::to_string(&plan).unwrap();
         assert_eq!(serde_json::from_str::<Plan>(&kept).unwrap(), plan);
+        let segment = Audience::Segment("tag:vip -state:TX last_reply<30d".parse().unwrap());
+        let plan = Plan { audience: segment, late_joiners: true, ..plan };
+        let kept = serde_json::to_string(&plan).unwrap();
+        assert_eq!(serde_json::from_str::<Plan>(&kept).unwrap(), plan);
+        assert!(serde_json::from_str::<Plan>(&kept.replace("tag:vip", "tag:")).is_err());
     }
 
     #[test]
@@ -230,6 +247,7 @@ mod tests {
             (Plan { rate: Some("1/2d".to_owned()), ..plan() }, "over a day"),
             (Plan { daily_cap: 0, ..plan() }, "from 1 to"),
             (Plan { duplicate_days: 366, ..plan() }, "365 days"),
+            (Plan { late_joiners: true, ..plan() }, "list of numbers"),
         ];
         for (plan, told) in wrong {
             let error = plan.check().unwrap_err().to_string();

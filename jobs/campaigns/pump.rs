@@ -18,6 +18,7 @@ use trunkline_platform::job::{Context, Done, Failure, Job, Queue, Retry};
 use super::admit::{Admitted, admit};
 use super::breaker::{self, Fault, JUDGE_EVERY};
 use super::flight::PlanCampaign;
+use super::join::JOIN_EVERY;
 use super::table::{self, CampaignRow};
 use super::{Move, State, audience, operate};
 use crate::provider::ProviderError;
@@ -60,6 +61,7 @@ impl Job for PumpCampaign {
             ended: begun.is_none(),
             next: cx.now(),
             judged_at: None,
+            late_joiners: begun.as_ref().is_some_and(|row| row.plan.0.late_joiners),
             senders: begun.map(|row| row.plan.0.senders).unwrap_or_default(),
             held: None,
             trouble: None,
@@ -85,6 +87,8 @@ struct Turn {
     /// When the breaker last looked at the latest texts of the campaign and its numbers.
     judged_at: Option<DateTime<Utc>>,
     senders: Vec<String>,
+    /// People can join while nobody's turn has come.
+    late_joiners: bool,
     /// Why the campaign is to be paused.
     held: Option<String>,
     trouble: Option<Failure>,
@@ -245,7 +249,8 @@ impl PumpCampaign {
             return Ok(done);
         }
         let next = Self { campaign: self.campaign, generation: self.generation };
-        Ok(done.then(cx.follow_up(&next)?.at(turn.next.max(cx.now()))))
+        let latest = if turn.late_joiners { cx.now() + JOIN_EVERY } else { turn.next };
+        Ok(done.then(cx.follow_up(&next)?.at(turn.next.min(latest).max(cx.now()))))
     }
 
     /// A move that the program makes, if the campaign is still this pump's.

@@ -56,6 +56,13 @@ pub struct CampaignRow {
     pub ended_at: Option<DateTime<Utc>>,
 }
 
+impl CampaignRow {
+    /// Whether people who come to be of its audience join it now.
+    pub(super) fn takes_late_joiners(&self) -> bool {
+        self.plan.0.late_joiners && self.state == State::Running && self.frozen_at.is_some()
+    }
+}
+
 /// A plan as a column.
 #[derive(Clone, Debug, Serialize)]
 #[serde(transparent)]

@@ -121,7 +121,7 @@ impl SegmentsCommand {
                 if preview.json {
                     output::json(&json!({ "filter": filter.to_string(), "count": count }))?
                 } else {
-                    told(&count)
+                    told(&count) + "\n"
                 }
             }
             Action::Delete(delete) => {
@@ -147,9 +147,10 @@ impl List {
     }
 }
 
-fn told(count: &Count) -> String {
+/// A count in words.
+pub(super) fn told(count: &Count) -> String {
     let Count { people, opted_out, kept_out, nowhere } = count;
     format!(
-        "{people} people, of them {opted_out} opted out, {kept_out} kept out by a flag, {nowhere} nobody knows where\n"
+        "{people} people, of them {opted_out} opted out, {kept_out} kept out by a flag, {nowhere} nobody knows where"
     )
 }

@@ -9,6 +9,7 @@ mod admin;
 mod admin_calls;
 mod answers;
 mod attempts;
+mod audience;
 mod bell;
 mod breaker;
 mod call_stats;

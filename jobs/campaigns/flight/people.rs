@@ -9,7 +9,7 @@ use trunkline_platform::db::{Db, DbError, Rows, Session};
 use super::Count;
 use crate::campaigns::admit::{Candidate, texted_lately};
 use crate::campaigns::audience;
-use crate::campaigns::plan::{Audience, Plan};
+use crate::campaigns::plan::Plan;
 use crate::campaigns::table::CampaignRow;
 use crate::campaigns::variants::Assignment;
 use crate::contacts::optout;
@@ -141,7 +141,8 @@ impl Source {
         position: i64,
     ) -> Result<Vec<(DateTime<Utc>, Candidate)>, DbError> {
         let plan = &self.campaign.plan.0;
-        let numbers = audience::page(session, &plan.audience, after, self.start, PAGE).await?;
+        let audience::Found { numbers, next } =
+            audience::look(session, &plan.audience, after, self.start).await?;
         let assignment = Assignment::of(&self.campaign);
         let mut lines = Vec::with_capacity(numbers.len());
         for (position, number) in (position + 1..).zip(&numbers) {
@@ -150,11 +151,9 @@ impl Source {
                 None => self.held_out.push(number.clone()),
             }
         }
-        self.next = match numbers.last() {
-            Some(last) if plan.audience != Audience::List => {
-                Next::Audience(Some(last.clone()), position + numbers.len() as i64)
-            }
-            _ => Next::Nobody,
+        self.next = match next {
+            Some(last) => Next::Audience(Some(last), position + numbers.len() as i64),
+            None => Next::Nobody,
         };
         if lines.is_empty() {
             return Ok(Vec::new());

@@ -7,7 +7,7 @@ mod store;
 mod tree;
 
 use chrono::{DateTime, Utc};
-use trunkline_platform::db::{Db, DbError};
+use trunkline_platform::db::{Db, DbError, Session};
 
 pub use parse::{FilterError, Problem};
 pub(super) use store::STATEMENTS;
@@ -33,8 +33,18 @@ pub async fn members(
     after: Option<&str>,
     now: DateTime<Utc>,
 ) -> Result<Members, DbError> {
+    members_of_page(&mut db.read().await?, filter, after, now).await
+}
+
+/// The same in a session that is there already.
+pub(crate) async fn members_of_page(
+    session: &mut Session,
+    filter: &Filter,
+    after: Option<&str>,
+    now: DateTime<Utc>,
+) -> Result<Members, DbError> {
     let page = Page { after, label: filter.label(), limit: None };
-    let mut people = people::page(&mut db.read().await?, &page).await?;
+    let mut people = people::page(session, &page).await?;
     let seen = people.len();
     let next = people.last().filter(|_| seen == PAGE as usize).map(|last| last.number.clone());
     people.retain(|person| filter.takes(person, now));

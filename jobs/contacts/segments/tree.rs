@@ -3,6 +3,7 @@
 use std::fmt;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::contacts::people::{Label, Person};
 
@@ -128,6 +129,19 @@ pub(super) const THINGS: [(&str, Thing); 4] =
 pub(super) const STANDINGS: [(&str, Standing); 2] =
     [("opted_out", Standing::OptedOut), ("textable", Standing::Textable)];
 pub(super) const UNITS: [(char, Unit); 3] = [('h', Unit::Hours), ('d', Unit::Days), ('w', Unit::Weeks)];
+
+/// Kept as it is written.
+impl Serialize for Filter {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Filter {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
 
 impl Filter {
     /// Whether it takes this person.

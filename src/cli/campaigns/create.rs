@@ -10,9 +10,12 @@ use serde_json::json;
 use trunkline_jobs::campaigns::{
     Audience, DAILY_CAP, Hours, Missing, Plan, Variant, add_recipients, create, sms,
 };
+use trunkline_jobs::contacts::segments::{self, Filter, SegmentError};
+use trunkline_platform::db::Db;
 use trunkline_platform::task::Tasks;
 
 use crate::cli::audit::ActorArgs;
+use crate::cli::segments::told as segments_told;
 use crate::cli::{database, output};
 use crate::config::Config;
 
@@ -39,11 +42,17 @@ pub(super) struct Create {
     #[arg(long, value_name = "ID", required = true)]
     from: Vec<String>,
     /// To everybody on record
-    #[arg(long, conflicts_with_all = ["tag", "numbers"])]
+    #[arg(long, conflicts_with_all = ["tag", "segment", "numbers"])]
     everyone: bool,
     /// To those who have this tag when it starts
-    #[arg(long, conflicts_with = "numbers")]
+    #[arg(long, conflicts_with_all = ["segment", "numbers"])]
     tag: Option<String>,
+    /// To those whom a segment or a filter takes when it starts: its name, or 'tag:vip state:TX -flag:test'
+    #[arg(long, value_name = "NAME|FILTER", conflicts_with = "numbers", allow_hyphen_values = true)]
+    segment: Option<String>,
+    /// Whoever comes to be one of them while it runs joins
+    #[arg(long, conflicts_with = "numbers")]
+    late_joiners: bool,
     /// To the numbers of a file, one in E.164 a line
     #[arg(long, value_name = "FILE")]
     numbers: Option<PathBuf>,
@@ -94,11 +103,19 @@ impl Create {
     }
 
     async fn text(self, tasks: &Tasks) -> Result<String> {
-        let plan = self.plan()?;
+        let now = tasks.clock().now();
+        let filter = match &self.segment {
+            Some(told) => Some(filter(tasks.db(), told).await?),
+            None => None,
+        };
+        let count = match &filter {
+            Some(filter) => Some(segments::count(tasks.db(), filter, now).await?),
+            None => None,
+        };
+        let plan = self.plan(filter)?;
         let numbers = self.numbers.as_ref().map(read_numbers).transpose()?.unwrap_or_default();
         let actor = self.actor.actor()?;
         let mut tx = tasks.begin().await?;
-        let now = tasks.clock().now();
         let mut campaign = create(tx.session(), &self.name, &plan, &actor, now).await?;
         for batch in numbers.chunks(BATCH) {
             add_recipients(tx.session(), &campaign, batch, now).await?;
@@ -106,11 +123,15 @@ impl Create {
         }
         tx.commit().await?;
         if self.json {
-            return output::json(&json!({ "id": campaign.id, "plan": plan, "numbers": numbers.len() }));
+            let told = json!({ "id": campaign.id, "plan": plan, "numbers": numbers.len(), "count": count });
+            return output::json(&told);
         }
         let mut text = format!("campaign {} is a draft", campaign.id);
         if !numbers.is_empty() {
             text += &format!(" to {} numbers", numbers.len());
+        }
+        if let Some(count) = count {
+            text += &format!(" to {}", segments_told(&count));
         }
         text +=
             &format!("; see `trunkline campaigns preview {0}`, then `campaigns start {0}`\n", campaign.id);
@@ -125,18 +146,20 @@ impl Create {
         Ok(text)
     }
 
-    fn plan(&self) -> Result<Plan> {
-        let audience = match (&self.tag, &self.numbers, self.everyone) {
-            (Some(tag), None, false) => Audience::Tag(tag.clone()),
-            (None, Some(_), false) => Audience::List,
-            (None, None, true) => Audience::Everyone,
-            _ => bail!("to whom? Say --tag TAG, --numbers FILE or --everyone"),
+    fn plan(&self, filter: Option<Filter>) -> Result<Plan> {
+        let audience = match (filter, &self.tag, &self.numbers, self.everyone) {
+            (Some(filter), None, None, false) => Audience::Segment(filter),
+            (None, Some(tag), None, false) => Audience::Tag(tag.clone()),
+            (None, None, Some(_), false) => Audience::List,
+            (None, None, None, true) => Audience::Everyone,
+            _ => bail!("to whom? Say --segment NAME|FILTER, --tag TAG, --numbers FILE or --everyone"),
         };
         let mut plan = Plan::new(audience, "", "");
         plan.variants = match &self.text {
             Some(text) => vec![Variant::new("A", words(text)?)],
             None => self.variant.iter().map(|told| variant(told)).collect::<Result<_>>()?,
         };
+        plan.late_joiners = self.late_joiners;
         plan.holdout_percent = self.holdout;
         plan.senders = self.from.clone();
         plan.missing = self.missing;
@@ -148,6 +171,17 @@ impl Create {
         plan.budget_segments = self.budget;
         plan.dry_run = self.dry_run;
         Ok(plan)
+    }
+}
+
+/// The filter of a segment of this name, or what is written.
+async fn filter(db: &Db, told: &str) -> Result<Filter> {
+    match segments::show(db, told).await {
+        Ok(segment) => Ok(segment.filter()?),
+        Err(SegmentError::Unknown(_)) => {
+            told.parse().with_context(|| format!("there is no segment {told:?}, and as a filter it is none"))
+        }
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -1,0 +1,42 @@
+//! Having late joiners looked for, campaign by campaign.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use trunkline_platform::job::{Context, Done, Failure, Job, Queue};
+
+use super::JoinCampaign;
+use super::table::CampaignRow;
+use crate::{SENDS, Services};
+
+/// Running campaigns of one look.
+const MOST: u32 = 1_000;
+
+trunkline_platform::statements! {
+    FIND_RUNNING = same {
+        "SELECT id, name, state, reason, plan, generation, frozen_to, frozen_at, recipients, segments, waits_for,
+             next_at, scheduled_for, created_by, created_at, started_at, ended_at
+         FROM campaigns WHERE state = 'running' ORDER BY id DESC LIMIT $1"
+    }
+}
+
+/// Has people taken in by every running campaign that takes late joiners.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct JoinCampaigns {}
+
+impl Job for JoinCampaigns {
+    type Services = Services;
+    const NAME: &'static str = "campaigns.join";
+    const QUEUE: Queue = SENDS;
+
+    fn unique_key(&self) -> Option<String> {
+        Some("all".to_owned())
+    }
+
+    async fn run(&self, cx: &Context<Services>) -> Result<Done, Failure> {
+        let running: Vec<CampaignRow> =
+            FIND_RUNNING.bind(MOST).all(&mut cx.services().db.read().await?).await?;
+        running.iter().filter(|row| row.takes_late_joiners()).try_fold(Done::new(), |done, row| {
+            Ok(done.then(cx.follow_up(&JoinCampaign { campaign: row.id })?))
+        })
+    }
+}
