@@ -69,7 +69,7 @@ pub(super) async fn take_in(
             Ok(Verdict::Found(signature)) => {
                 return quarantine(db, row, &fetched, checked.media_type, signature, now).await;
             }
-            Err(error @ ScanError::TooLarge { .. }) => return Err(IntakeError::TooLargeToScan(error)),
+            Err(error) if error.is_about_size() => return Err(IntakeError::TooLargeToScan(error)),
             Err(away) => return hold(db, media, row, fetched, checked, now, away).await,
         },
     };
@@ -107,7 +107,7 @@ pub(super) async fn look(
     let result = match &verdict {
         Ok(Verdict::Clean) => "clean",
         Ok(Verdict::Found(_)) => "found",
-        Err(ScanError::TooLarge { .. }) => "too_large",
+        Err(error) if error.is_about_size() => "too_large",
         Err(_) => "away",
     };
     media.metrics.scan(result, began.elapsed());

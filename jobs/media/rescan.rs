@@ -103,7 +103,7 @@ impl Job for RescanMedia {
                 Ok(Verdict::Found(signature)) => {
                     quarantine_all(cx, sha256, fetched.size, &signature).await?;
                 }
-                Err(error @ ScanError::TooLarge { .. }) => {
+                Err(error) if error.is_about_size() => {
                     let error = &error as &dyn std::error::Error;
                     tracing::warn!(media = %row.id, error, "the file is not scanned again");
                 }

@@ -1,8 +1,11 @@
 //! The virus scanner: clamd, over TCP or a Unix socket.
 //!
-//! A file is streamed to it (`INSTREAM`), so the two need not share a disk, and memory stays flat on both sides. clamd
-//! breaks off at its `StreamMaxLength`; what is larger than the operator says it takes is never sent. A scanner that is
-//! away, slow or out of sorts says nothing about the file: whoever asked waits, and asks again.
+//! A file is streamed to it (`INSTREAM`), so the two need not share a disk, and memory stays flat on both sides. What is
+//! larger than the operator says clamd takes is never sent. Where its own `StreamMaxLength` is smaller than that, clamd
+//! says so and hangs up in the midst of the file: that is an answer, and is [listened to](answer). A scanner that is away,
+//! slow or out of sorts says nothing about the file: whoever asked waits, and asks again.
+
+mod answer;
 
 use std::fmt;
 use std::io;
@@ -13,10 +16,14 @@ use std::time::Duration;
 use clamav_client::tokio::{Socket, Tcp, ping, scan_file};
 use tokio::time::timeout;
 
+use answer::Listening;
+
 /// The longest that clamd may take to say that it is there.
 const PING: Duration = Duration::from_secs(5);
 /// What goes to clamd at a time.
 const CHUNK: usize = 64 * 1024;
+/// What clamd answers in the midst of a file that is too large for it.
+const EXCEEDED: &str = "INSTREAM size limit exceeded";
 /// As much of an answer as is shown.
 const SHOWN: usize = 200;
 
@@ -78,12 +85,23 @@ pub enum Verdict {
 pub enum ScanError {
     #[error("the virus scanner {clamd} takes no more than {limit} bytes (media.clamd_max_bytes)")]
     TooLarge { clamd: ClamdAddress, limit: u64 },
+    #[error(
+        "the virus scanner {clamd} does not take {size} bytes: its StreamMaxLength is below media.clamd_max_bytes; raise it"
+    )]
+    Exceeded { clamd: ClamdAddress, size: u64 },
     #[error("cannot reach the virus scanner {clamd}, or it broke off")]
     Away { clamd: ClamdAddress, source: io::Error },
     #[error("the virus scanner {clamd} did not answer within {} s", limit.as_secs())]
     Timeout { clamd: ClamdAddress, limit: Duration },
     #[error("the virus scanner {clamd} answered {answer:?}")]
     Refused { clamd: ClamdAddress, answer: String },
+}
+
+impl ScanError {
+    /// Whether clamd will never take the file as it is set up.
+    pub fn is_about_size(&self) -> bool {
+        matches!(self, Self::TooLarge { .. } | Self::Exceeded { .. })
+    }
 }
 
 impl Scanner {
@@ -107,12 +125,21 @@ impl Scanner {
         let asked = async {
             match &self.clamd {
                 ClamdAddress::Tcp(host) => {
-                    scan_file(file, Tcp { host_address: host.as_str() }, Some(CHUNK)).await
+                    scan_file(file, Listening(Tcp { host_address: host.as_str() }), Some(CHUNK)).await
                 }
-                ClamdAddress::Unix(path) => scan_file(file, Socket { socket_path: path }, Some(CHUNK)).await,
+                ClamdAddress::Unix(path) => {
+                    scan_file(file, Listening(Socket { socket_path: path }), Some(CHUNK)).await
+                }
             }
         };
         let answer = self.answer(asked, self.timeout).await?;
+        if answer.is_empty() {
+            let source = io::ErrorKind::UnexpectedEof.into();
+            return Err(ScanError::Away { clamd: self.clamd.clone(), source });
+        }
+        if answer.starts_with(EXCEEDED) {
+            return Err(ScanError::Exceeded { clamd: self.clamd.clone(), size });
+        }
         read(&answer).ok_or_else(|| self.refused(&answer))
     }
 

@@ -7,7 +7,7 @@ use trunkline_platform::task::{NewTask, TaskState};
 
 use crate::harness::host::{Host, message};
 use crate::harness::{Env, both_engines};
-use crate::kept::{Keeper, fetcher, media, no_provider, store};
+use crate::kept::{Keeper, fetcher, fetcher_up_to, media, no_provider, store};
 use crate::media_checks::left_in_temp;
 use crate::servers::clamd::{SIGNATURE, STREAM_MAX, eicar};
 use crate::servers::{self, Clamd};
@@ -73,6 +73,24 @@ both_engines! {
         kit.advance(TimeDelta::minutes(5)).await.unwrap();
         let rows = keeper.rows("media", "state error").await;
         assert_eq!(rows, ["media stored -"]);
+        assert_eq!(contents(&keeper).await, [b"see you at 5"]);
+        assert_eq!(left_in_temp(&keeper), 0);
+    }
+
+    async fn a_file_that_clamd_refuses_for_its_size_ends_with_the_reason_and_is_no_wait(env: Env) {
+        let clamd = tokio::task::block_in_place(servers::clamd).unwrap();
+        let mut media = media(fetcher_up_to(64 << 20), store(env.folder()).await);
+        // As if the operator had said that clamd takes more than it does.
+        media.scanner = Some(Scanner { max_bytes: 64 << 20, ..scanner(clamd) });
+        let keeper = Keeper::with(&env, media, no_provider(&env));
+        let host = Host::start().await;
+        let large = host.put("large", "text/plain", "far too large ".repeat(STREAM_MAX as usize / 4));
+        let small = host.put("small", "text/plain", "see you at 5");
+        keeper.tell_and_work(&[message("1", &[(&large, None), (&small, None)])]).await;
+        let rows = keeper.rows("media", "position state error").await;
+        assert!(rows[0].starts_with("media 0 failed the virus scanner tcp://127.0.0.1:"), "{rows:?}");
+        assert!(rows[0].contains("its StreamMaxLength is below media.clamd_max_bytes"), "{rows:?}");
+        assert_eq!(rows[1], "media 1 stored -");
         assert_eq!(contents(&keeper).await, [b"see you at 5"]);
         assert_eq!(left_in_temp(&keeper), 0);
     }
