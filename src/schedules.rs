@@ -22,7 +22,7 @@ macro_rules! builtin {
 
 builtin! {
     "calls-stats.toml",
-    "campaigns-join.toml",
+    "campaigns-late-joiners.toml",
     "media-orphans.toml",
     "media-purge.toml",
     "reconcile-deep.toml",

@@ -21,11 +21,11 @@ trunkline_platform::statements! {
 
 /// Has people taken in by every running campaign that takes late joiners.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub struct JoinCampaigns {}
+pub struct FindLateJoiners {}
 
-impl Job for JoinCampaigns {
+impl Job for FindLateJoiners {
     type Services = Services;
-    const NAME: &'static str = "campaigns.join";
+    const NAME: &'static str = "campaigns.late_joiners";
     const QUEUE: Queue = SENDS;
 
     fn unique_key(&self) -> Option<String> {

@@ -8,7 +8,7 @@
 //!   to the database.
 //! * [`breaker`]: what stops a campaign or a number by itself.
 //! * [`flight`]: the same decisions on a clock of their own: who will get what and when.
-//! * [`JoinCampaigns`]: who comes to be of the audience later.
+//! * [`FindLateJoiners`]: who comes to be of the audience later.
 //! * [`PumpCampaign`]: the task that carries a campaign out, a few seconds at a time.
 //! * `operate`: what people do.
 
@@ -39,7 +39,7 @@ pub use breaker::{BreakerSettings, Threshold, ThresholdError};
 pub use flight::PlanCampaign;
 pub use hours::{Holidays, Hours};
 pub use join::JoinCampaign;
-pub use late::JoinCampaigns;
+pub use late::FindLateJoiners;
 pub use metrics::CampaignMetrics;
 pub use operate::{OperateError, change, create, make_move, resume_without};
 pub use plan::{Audience, DAILY_CAP, Plan, PlanError};

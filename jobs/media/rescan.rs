@@ -15,7 +15,7 @@ use trunkline_platform::job::{Context, Done, Failure, Job, Priority, Queue};
 
 use super::intake;
 use super::purge;
-use super::scan::{ScanError, Verdict};
+use super::scan::Verdict;
 use super::store::{Sha256Hash, StoreError};
 use super::table::{self, Content, MediaId};
 use crate::{MEDIA, Services};

@@ -1,7 +1,7 @@
 //! To whom a campaign goes: people of a segment, written down page by page, and those who come to be of it later.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use trunkline_jobs::campaigns::{self, Audience, JoinCampaigns, Move, Plan, State, create, make_move};
+use trunkline_jobs::campaigns::{self, Audience, FindLateJoiners, Move, Plan, State, create, make_move};
 use trunkline_jobs::contacts::people::{self, Label, Labelling, NewPerson, OnDuplicate};
 use trunkline_openphone::simulator::Simulator;
 use trunkline_platform::db::Db;
@@ -48,7 +48,7 @@ async fn decided(db: &Db, id: i64) -> i64 {
 }
 
 async fn join(stage: &Stage<'_>) {
-    stage.env.tasks().enqueue(&[NewTask::of(&JoinCampaigns {}).unwrap()]).await.unwrap();
+    stage.env.tasks().enqueue(&[NewTask::of(&FindLateJoiners {}).unwrap()]).await.unwrap();
     stage.kit.drain().await.unwrap();
 }
 
