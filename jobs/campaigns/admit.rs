@@ -229,7 +229,8 @@ pub(super) async fn admit(cx: &Context<Services>, id: i64, generation: i32) -> R
     lines.extend(leaving.texts.iter().map(|(person, ..)| line(person, "taken", None, None)));
     let texts = leaving.texts.into_iter();
     let sends: Vec<NewSend> = texts.map(|(person, text, sender)| person.text(text, sender)).collect();
-    let intents = insert_intended(&mut tx, id, &sends, cx.task(), now).await?;
+    let counts_until = now + plan.counts_for();
+    let intents = insert_intended(&mut tx, id, &sends, cx.task(), now, counts_until).await?;
     if !lines.is_empty() {
         DECIDE_RECIPIENTS.bind(Rows::of(&lines)?).bind(id).execute(&mut tx).await?;
     }

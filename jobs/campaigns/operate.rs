@@ -153,6 +153,7 @@ pub async fn change(
             ("the text", plan.variants != before.variants || plan.missing != before.missing),
             ("the holdout", plan.holdout_percent != before.holdout_percent),
             ("the sending number", plan.senders != before.senders),
+            ("how long answers count", plan.counts_for_hours != before.counts_for_hours),
             ("the dry run", plan.dry_run != before.dry_run),
             ("the look-out for duplicates", plan.duplicate_days != before.duplicate_days),
         ];

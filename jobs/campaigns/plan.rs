@@ -17,6 +17,8 @@ pub const DAILY_CAP: u32 = 125;
 /// The gate counts texts one by one.
 const MOST_COUNTED: u32 = 10_000;
 const MOST_SENDERS: usize = 50;
+/// Thirty days.
+const MOST_HOURS: u32 = 720;
 const LONGEST_RATE: Duration = Duration::from_secs(86_400);
 
 /// To whom it goes.
@@ -61,8 +63,15 @@ pub struct Plan {
     pub daily_cap: u32,
     /// Segments it may use up; the campaign is held when the next text would not fit.
     pub budget_segments: Option<u32>,
+    /// So many hours after a text what its recipient answers belongs to it.
+    #[serde(default = "counts_for_hours")]
+    pub counts_for_hours: u32,
     /// Everything is decided and nothing is sent.
     pub dry_run: bool,
+}
+
+const fn counts_for_hours() -> u32 {
+    72
 }
 
 #[derive(Debug, Error)]
@@ -99,6 +108,8 @@ pub enum PlanError {
     Duplicates,
     #[error("nobody joins a list of numbers later: choose --segment, --tag or --everyone")]
     LateToList,
+    #[error("answers belong to a text for 1 to {MOST_HOURS} hours")]
+    CountsFor,
 }
 
 impl Plan {
@@ -118,6 +129,7 @@ impl Plan {
             duplicate_days: 1,
             daily_cap: DAILY_CAP,
             budget_segments: None,
+            counts_for_hours: counts_for_hours(),
             dry_run: false,
         }
     }
@@ -150,6 +162,9 @@ impl Plan {
         }
         if self.duplicate_days > 365 {
             return Err(PlanError::Duplicates);
+        }
+        if !(1..=MOST_HOURS).contains(&self.counts_for_hours) {
+            return Err(PlanError::CountsFor);
         }
         Ok(())
     }
@@ -185,6 +200,11 @@ impl Plan {
     /// How far back a text of another campaign counts.
     pub fn duplicates_within(&self) -> TimeDelta {
         TimeDelta::days(i64::from(self.duplicate_days))
+    }
+
+    /// How long after a text what its recipient answers belongs to it.
+    pub fn counts_for(&self) -> TimeDelta {
+        TimeDelta::hours(i64::from(self.counts_for_hours))
     }
 
     /// The text of a recipient's variant.
@@ -248,6 +268,7 @@ mod tests {
             (Plan { daily_cap: 0, ..plan() }, "from 1 to"),
             (Plan { duplicate_days: 366, ..plan() }, "365 days"),
             (Plan { late_joiners: true, ..plan() }, "list of numbers"),
+            (Plan { counts_for_hours: 0, ..plan() }, "1 to 720 hours"),
         ];
         for (plan, told) in wrong {
             let error = plan.check().unwrap_err().to_string();

@@ -1,7 +1,7 @@
 //! The table of messages: a join of everything told of each.
 
 use chrono::{DateTime, Utc};
-use trunkline_openphone::event::Message;
+use trunkline_openphone::event::{Direction, Message};
 use trunkline_platform::crash_point;
 use trunkline_platform::db::{DbError, Session};
 use trunkline_platform::job::{Context, Done, Failure};
@@ -82,6 +82,9 @@ pub(super) async fn keep(cx: &Context<Services>, told: Told<Message>) -> Result<
     sends::mirror(tx, &message.id).await?;
     let waiting = media::keep_links(tx, &links, *at, cx.now()).await?;
     optout::hear(&mut tasks, cx, message, *at).await?;
+    if let (Direction::Incoming, Some(number)) = (&message.direction, message.from.as_deref()) {
+        sends::attribute(tasks.session(), number, message.created_at.unwrap_or(*at)).await?;
+    }
     tasks.commit().await?;
     crash_point!("message.after_commit");
     media::fetch_waiting(cx, &waiting)

@@ -13,16 +13,17 @@ trunkline_platform::statements! {
     /// A recipient has one row, whatever happens: one that is there is taken up only when it waits for another try.
     INTEND = parts {
         "INSERT INTO sends AS kept (kind, campaign_id, variant, number, sender, body, body_hash, segments, state, tries,
-             task_id, attempt, lookups, cause, correlation_id, created_at, intended_at, state_at)
+             task_id, attempt, lookups, cause, correlation_id, created_at, intended_at, state_at, counts_until)
          SELECT 'campaign', $2, r.variant, r.number, r.sender, r.body, r.body_hash, r.segments, 'intended', 1,
-             $3, $4, 0, $5, $6, $7, $7, $7
+             $3, $4, 0, $5, $6, $7, $7, $7, $8
          FROM " (rows "$1" as r (number TEXT, variant TEXT, sender TEXT, body TEXT, body_hash TEXT, segments BIGINT))
         " WHERE true ORDER BY r.number
          ON CONFLICT (campaign_id, number) DO UPDATE SET
              variant = excluded.variant, sender = excluded.sender, body = excluded.body, body_hash = excluded.body_hash,
              segments = excluded.segments, state = 'intended', reason = NULL, tries = kept.tries + 1,
              task_id = excluded.task_id, attempt = excluded.attempt, lookups = 0, first_looked_at = NULL, evidence = NULL,
-             intended_at = excluded.intended_at, state_at = excluded.state_at
+             intended_at = excluded.intended_at, state_at = excluded.state_at, counts_until = excluded.counts_until,
+             replied_at = NULL, opted_out_at = NULL
          WHERE kept.state = 'waiting'
          RETURNING id, number, tries"
     }
@@ -56,13 +57,14 @@ struct Intended {
 }
 
 /// Commits, with the caller's transaction, to texts of a campaign. Those whose row is not free to go are left out of the
-/// answer and must not be sent.
+/// answer and must not be sent. What people make of them is theirs until `counts_until`.
 pub(crate) async fn insert_intended(
     tx: &mut Session,
     campaign: i64,
     sends: &[NewSend],
     task: &TaskMeta,
     now: DateTime<Utc>,
+    counts_until: DateTime<Utc>,
 ) -> Result<Vec<Intent>, DbError> {
     if sends.is_empty() {
         return Ok(Vec::new());
@@ -88,6 +90,7 @@ pub(crate) async fn insert_intended(
         .bind(format!("campaign:{campaign}"))
         .bind(task.correlation_id.as_str())
         .bind(now)
+        .bind(counts_until)
         .all(tx)
         .await?;
     let by_number: BTreeMap<&str, (&NewSend, &String)> =

@@ -13,6 +13,7 @@
 //! whatever happens after it, there is a row that says a text may be out, and a row that is not certain is never sent again
 //! on a guess: [`SettleSend`] asks the provider first.
 
+mod attribute;
 mod body;
 mod call;
 mod ledger;
@@ -25,6 +26,7 @@ mod text;
 
 use trunkline_platform::db::Stmt;
 
+pub(crate) use attribute::attribute;
 pub use body::body_hash;
 pub(crate) use call::{Called, Intent, Outcome, call};
 pub(crate) use ledger::{NewSend, insert_intended};
@@ -43,6 +45,7 @@ struct Id {
 }
 
 pub(crate) static STATEMENTS: &[&[&Stmt]] = &[
+    attribute::STATEMENTS,
     ledger::STATEMENTS,
     mirror::STATEMENTS,
     read::STATEMENTS,

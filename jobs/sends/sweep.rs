@@ -17,7 +17,9 @@ const MOST: u32 = 500;
 trunkline_platform::statements! {
     DOUBT_ORPHANS = same {
         "UPDATE sends SET state = 'unknown', reason = 'process_ended', state_at = $2
-         WHERE id IN (SELECT id FROM sends WHERE state = 'intended' AND intended_at < $1 ORDER BY intended_at LIMIT $3)
+         WHERE id IN (SELECT id FROM sends
+                      WHERE state IN ('intended', 'unknown', 'unresolved') AND state = 'intended' AND intended_at < $1
+                      ORDER BY intended_at LIMIT $3)
            AND state = 'intended'"
     }
     /// What an earlier attempt, or an earlier pump, of a campaign committed to and told no outcome of.
@@ -26,7 +28,11 @@ trunkline_platform::statements! {
          WHERE state = 'intended' AND campaign_id = $1 AND NOT (task_id = $2 AND attempt = $3)
          RETURNING id"
     }
-    FIND_UNKNOWN = same { "SELECT id FROM sends WHERE state = 'unknown' ORDER BY intended_at LIMIT $1" }
+    /// Says what the index says of itself, too: SQLite takes a partial index by its own words only.
+    FIND_UNKNOWN = same {
+        "SELECT id FROM sends WHERE state IN ('intended', 'unknown', 'unresolved') AND state = 'unknown'
+         ORDER BY intended_at LIMIT $1"
+    }
 }
 
 /// Marks intents without an answer as unknown, and has every unknown text settled.

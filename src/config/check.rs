@@ -153,6 +153,7 @@ pub(super) fn out_of_range(config: &Config, settings: &BTreeMap<String, Setting>
         ("media.s3.presign", config.media.s3.presign.unwrap_or(second * 10), second * 10, HOUR),
         ("contacts.help_period", config.contacts.help_period, minute, HOUR * 24 * 30),
         ("campaigns.breaker.window", config.campaigns.breaker.window, minute, HOUR * 24),
+        ("campaigns.counts_for", config.campaigns.counts_for, HOUR, HOUR * 720),
         ("workers.poll_interval", workers.poll_interval, second / 100, second * 60),
         ("workers.lease", workers.lease, second * 3, HOUR),
         ("workers.grace", workers.grace, Duration::ZERO, HOUR),

@@ -387,6 +387,8 @@ pub struct CampaignsConfig {
     pub holidays: Option<PathBuf>,
     #[serde(deserialize_with = "read::price")]
     pub segment_price: Price,
+    #[serde(deserialize_with = "units::duration")]
+    pub counts_for: Duration,
     pub breaker: BreakerConfig,
 }
 
@@ -412,6 +414,11 @@ impl BreakerConfig {
 }
 
 impl CampaignsConfig {
+    /// Full hours.
+    pub fn counts_for_hours(&self) -> u32 {
+        u32::try_from(self.counts_for.as_secs() / 3_600).unwrap_or(u32::MAX)
+    }
+
     /// Reads the file of days off.
     pub fn holidays(&self) -> anyhow::Result<Holidays> {
         let Some(file) = &self.holidays else { return Ok(Holidays::new()) };

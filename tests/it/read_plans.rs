@@ -10,9 +10,11 @@ use crate::harness::Env;
 
 /// Statements that a person or a page waits for, and the index each must read by: one of these on each engine.
 const BY_INDEX: &[(&str, &[&str])] = &[
+    ("ATTRIBUTE", &["sends_number"]),
     ("COUNT_HOURS", &["calls_created"]),
     ("DELETE_KEYS", &["unique_periods_until"]),
     ("DIALLED", &["calls_line", "calls_created"]),
+    ("FIND_UNKNOWN", &["sends_open"]),
     ("LINE_OF", &["call_participants_number"]),
     ("LIST_CONSENTS", &["consents_number"]),
     ("LIST_REVIEWS", &["consents_review"]),
@@ -89,6 +91,14 @@ const FILL: &[(u32, &str)] = &[
               SELECT '+1' || i, {true}, {at}, 'message:AM' || i, 'text', CASE WHEN i % 500 = 0 THEN 'due' ELSE 'none' END FROM n"),
     (20_000, "INSERT INTO consents (entry, number, act, at, channel, review, recorded_at)
               SELECT 'message:AM' || i, '+1' || i, 'opt_out', {at}, 'text', CASE WHEN i % 500 = 0 THEN 'open' END, {at} FROM n"),
+    (5_000, "INSERT INTO campaigns (name, state, plan, generation, recipients, segments, created_by, created_at)
+             SELECT 'sale ' || i, CASE WHEN i % 500 = 0 THEN 'running' ELSE 'completed' END, '{}', 0, 0, 0, 'test', {at} FROM n"),
+    (20_000, "INSERT INTO campaign_recipients (campaign_id, position, number, variant, state, reason, due_at)
+              SELECT i % 200 + 1, i, '+1' || i, 'A', CASE WHEN i % 20 = 0 THEN 'waiting' ELSE 'taken' END, NULL, {at} FROM n"),
+    (20_000, "INSERT INTO sends (kind, campaign_id, variant, number, sender, body, body_hash, segments, state, provider_id, tries,
+                  lookups, cause, created_at, intended_at, state_at)
+              SELECT 'campaign', i % 200 + 1, 'A', '+1' || i, 'PN' || (i % 9), 'Sale', 'hash', 1,
+                  CASE WHEN i % 500 = 0 THEN 'unknown' ELSE 'delivered' END, 'AM' || i, 1, 0, 'test', {at}, {at}, {at} FROM n"),
     (20_000, "INSERT INTO tasks (kind, version, queue, priority, payload, state, max_attempts, run_at, cause, created_at,
                   started_at, finished_at, died_at, correlation_id, unique_key)
               SELECT 'media.download', 1, 'media', 2, '{}', CASE WHEN i % 200 = 0 THEN 'dead' ELSE 'done' END, 12, {at}, 'test',

@@ -43,6 +43,7 @@ use thiserror::Error;
 use trunkline_platform::db::{Db, DbError, Session, Stmt, sql_text};
 
 use crate::conversations::number_rows;
+use crate::sends;
 
 pub(crate) use answers::may_help;
 pub use answers::{Answers, CONFIRM_WITHIN, CONFIRMATION, take_confirmation};
@@ -266,6 +267,7 @@ pub async fn close(tx: &mut Session, said: &Said<'_>, now: DateTime<Utc>) -> Res
     lock_alone(tx, [said.number]).await?;
     let new = keep_consent(tx, Act::OptOut, said, now).await?;
     keep_opt_out(tx, true, said).await?;
+    sends::attribute(tx, said.number, said.at).await?;
     Ok(new)
 }
 

@@ -12,6 +12,7 @@ use trunkline_platform::clock::Clock;
 use trunkline_platform::db::{Db, DbError, Session};
 
 use super::{Channel, Said, close, lock_alone, open};
+use crate::sends;
 
 trunkline_platform::statements! {
     LATEST = same { "SELECT closed, at FROM opt_outs WHERE number = $1" }
@@ -20,7 +21,7 @@ trunkline_platform::statements! {
          JOIN opt_outs AS o ON o.number = c.number
          WHERE c.review = 'open' AND (CAST($1 AS BIGINT) IS NULL OR c.id > $1) ORDER BY c.id LIMIT $2"
     }
-    FIND_REVIEW = same { "SELECT number, review FROM consents WHERE id = $1" }
+    FIND_REVIEW = same { "SELECT number, at, review FROM consents WHERE id = $1" }
     CLOSE_REVIEW = same { "UPDATE consents SET review = $2 WHERE id = $1 AND review = 'open'" }
     CONFIRM_REVIEWS = same { "UPDATE consents SET review = 'confirmed' WHERE number = $1 AND review = 'open'" }
 }
@@ -67,6 +68,7 @@ struct Latest {
 #[derive(sqlx::FromRow)]
 struct Found {
     number: String,
+    at: DateTime<Utc>,
     review: Option<String>,
 }
 
@@ -133,7 +135,7 @@ pub async fn decide(
         return Err(ReviewError::NoReason);
     }
     let found: Option<Found> = FIND_REVIEW.bind(id).optional(&mut db.read().await?).await?;
-    let Some(Found { number, review: Some(_) }) = found else { return Err(ReviewError::Unknown(id)) };
+    let Some(Found { number, at, review: Some(_) }) = found else { return Err(ReviewError::Unknown(id)) };
     let mut tx = db.write().await?;
     lock_alone(&mut tx, [number.as_str()]).await?;
     let (word, action) = match verdict {
@@ -146,6 +148,7 @@ pub async fn decide(
     }
     if verdict == Verdict::Reopen {
         decide_for(&mut tx, clock.now(), &number, false, Channel::Text, None, actor).await?;
+        sends::attribute(&mut tx, &number, at).await?;
     }
     let act = audit::Act {
         action,

@@ -77,6 +77,9 @@ pub(super) struct Create {
     /// Segments it may use up before it is held
     #[arg(long, value_name = "SEGMENTS")]
     budget: Option<u32>,
+    /// What people answer within so many hours belongs to the text; campaigns.counts_for by default
+    #[arg(long, value_name = "HOURS")]
+    counts_for: Option<u32>,
     /// Decide everything and send nothing
     #[arg(long)]
     dry_run: bool,
@@ -99,10 +102,10 @@ fn missing(word: &str) -> Result<Missing, String> {
 impl Create {
     pub(super) async fn run(self, config: &Config) -> Result<()> {
         let tasks = database::open_tasks(config).await?;
-        output::print(&self.text(&tasks).await?)
+        output::print(&self.text(&tasks, config.campaigns.counts_for_hours()).await?)
     }
 
-    async fn text(self, tasks: &Tasks) -> Result<String> {
+    async fn text(self, tasks: &Tasks, counts_for_hours: u32) -> Result<String> {
         let now = tasks.clock().now();
         let filter = match &self.segment {
             Some(told) => Some(filter(tasks.db(), told).await?),
@@ -112,7 +115,8 @@ impl Create {
             Some(filter) => Some(segments::count(tasks.db(), filter, now).await?),
             None => None,
         };
-        let plan = self.plan(filter)?;
+        let mut plan = self.plan(filter)?;
+        plan.counts_for_hours = self.counts_for.unwrap_or(counts_for_hours);
         let numbers = self.numbers.as_ref().map(read_numbers).transpose()?.unwrap_or_default();
         let actor = self.actor.actor()?;
         let mut tx = tasks.begin().await?;

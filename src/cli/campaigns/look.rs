@@ -134,6 +134,7 @@ impl Show {
             ("rate", plan.rate.clone()),
             ("daily cap", Some(format!("{} for each of our numbers", plan.daily_cap))),
             ("held out", (plan.holdout_percent > 0).then(|| format!("{} percent", plan.holdout_percent))),
+            ("answers count", Some(format!("{} hours", plan.counts_for_hours))),
             ("dry run", plan.dry_run.then(|| "yes: nothing is sent".to_owned())),
             ("made by", Some(campaign.created_by.clone())),
         ]);

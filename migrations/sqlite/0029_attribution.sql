@@ -1,0 +1,6 @@
+-- What people made of a text of a campaign. It belongs to the last such text they were sent before, until counts_until.
+ALTER TABLE sends ADD COLUMN counts_until TEXT;
+-- When the recipient first answered, other than by asking to stop.
+ALTER TABLE sends ADD COLUMN replied_at   TEXT;
+-- When the recipient asked to get no more texts.
+ALTER TABLE sends ADD COLUMN opted_out_at TEXT;
