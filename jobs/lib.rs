@@ -74,6 +74,7 @@ jobs! {
     campaigns::JoinCampaign,
     campaigns::PlanCampaign,
     campaigns::PumpCampaign,
+    campaigns::experiment::DecideWinners,
     contacts::ContactDeleted,
     contacts::ContactUpdated,
     media::DownloadMedia,

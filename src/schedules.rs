@@ -22,6 +22,7 @@ macro_rules! builtin {
 
 builtin! {
     "calls-stats.toml",
+    "campaigns-decide.toml",
     "campaigns-late-joiners.toml",
     "media-orphans.toml",
     "media-purge.toml",

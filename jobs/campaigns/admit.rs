@@ -143,6 +143,13 @@ impl Candidate {
         fields
     }
 
+    /// Whoever waits gets the text that was promoted, whatever was drawn for them.
+    pub(super) fn give(&mut self, winner: Option<&str>) {
+        if let Some(winner) = winner {
+            winner.clone_into(&mut self.variant);
+        }
+    }
+
     pub(super) fn verdict(&self, rules: &Rules<'_>, known: Known<'_>, now: DateTime<Utc>) -> Verdict {
         let place = place::of_person(&self.number, self.time_zone.as_deref(), self.region.as_deref());
         let fields = self.fields();
@@ -182,15 +189,18 @@ pub(super) async fn next_up(
 /// Looks once.
 pub(super) async fn admit(cx: &Context<Services>, id: i64, generation: i32) -> Result<Admitted, Failure> {
     let (services, now) = (cx.services(), cx.now());
-    let candidates = due(&mut services.db.read().await?, id, now, BATCH).await?;
+    let mut candidates = due(&mut services.db.read().await?, id, now, BATCH).await?;
     let mut tx = services.db.write().await?;
     if candidates.is_empty() {
         return nobody_due(tx, cx, (id, generation), now).await;
     }
     let closed = optout::closed(&mut tx, candidates.iter().map(|person| person.number.as_str())).await?;
     let Some(campaign) = ours(&mut tx, cx, id, generation).await? else { return Ok(Admitted::NotOurs) };
+    candidates.iter_mut().for_each(|person| person.give(campaign.winner.as_deref()));
     let plan = &campaign.plan.0;
-    let Ok(rules) = Rules::new(plan, &services.campaigns.holidays) else {
+    let Ok(rules) =
+        Rules::new(plan, &services.campaigns.holidays).map(|rules| rules.only(campaign.winner.as_deref()))
+    else {
         return Ok(Admitted::Hold("plan_unreadable".to_owned()));
     };
     services.provider.hold(&mut tx).await?;

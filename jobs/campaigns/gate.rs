@@ -29,6 +29,13 @@ impl<'p> Rules<'p> {
         Ok(Self { plan, templates: templates.collect::<Result<_, PlanError>>()?, holidays })
     }
 
+    /// With the text that was promoted and no other, where one was.
+    #[must_use]
+    pub fn only(mut self, winner: Option<&str>) -> Self {
+        self.templates.retain(|name, _| winner.is_none_or(|winner| winner == *name));
+        self
+    }
+
     /// The words for a person; `value` looks a variable up. Whom one of the texts does not fit gets none of them: texts are compared
     /// by how people answer, and those who get one must not differ from those who get another.
     ///

@@ -12,10 +12,11 @@ use crate::{SENDS, Services};
 const MOST: u32 = 1_000;
 
 trunkline_platform::statements! {
+    /// The states of the index are named as it names them: SQLite draws no conclusions.
     FIND_RUNNING = same {
         "SELECT id, name, state, reason, plan, generation, frozen_to, frozen_at, recipients, segments, waits_for,
-             next_at, scheduled_for, created_by, created_at, started_at, ended_at
-         FROM campaigns WHERE state = 'running' ORDER BY id DESC LIMIT $1"
+             next_at, scheduled_for, created_by, created_at, started_at, ended_at, winner, promoted_at
+         FROM campaigns WHERE state IN ('running', 'paused') AND state = 'running' ORDER BY id DESC LIMIT $1"
     }
 }
 

@@ -15,6 +15,7 @@ pub struct CampaignMetrics {
     pub(super) verdicts: IntCounterVec,
     pub(super) outcomes: IntCounterVec,
     pub(super) held: IntCounter,
+    pub(super) promoted: IntCounter,
     trips: IntCounterVec,
 }
 
@@ -41,6 +42,9 @@ impl CampaignMetrics {
         let held =
             IntCounter::new("trunkline_campaigns_held_total", "Campaigns that the program paused by itself")?;
         registry.register(Box::new(held.clone()))?;
+        let promoted =
+            IntCounter::new("trunkline_campaign_winners_total", "Texts that the program promoted by itself")?;
+        registry.register(Box::new(promoted.clone()))?;
         let causes = Cause::ALL.map(Cause::as_str);
         let trips = counters(
             "trunkline_breaker_trips_total",
@@ -48,7 +52,7 @@ impl CampaignMetrics {
             "cause",
             &causes,
         )?;
-        Ok(Self { verdicts, outcomes, held, trips })
+        Ok(Self { verdicts, outcomes, held, promoted, trips })
     }
 
     /// The breaker tripped; `paused`: over a campaign, not over a number.

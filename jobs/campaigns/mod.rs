@@ -3,6 +3,7 @@
 //!
 //! * [`Plan`]: what a campaign is to do. [`State`]: where it is, and which moves there are.
 //! * [`Variant`], [`Assignment`]: texts that are tried against each other, and who gets which.
+//! * [`experiment`]: how they fare, when one has won, and what becomes of that.
 //! * [`Template`], [`sms`], [`hours`]: the words, what they cost, when they may go.
 //! * [`gate`]: the decision about one text, as a pure function; `round` the same about those whose turn it is; `admit` puts both
 //!   to the database.
@@ -10,11 +11,13 @@
 //! * [`flight`]: the same decisions on a clock of their own: who will get what and when.
 //! * [`FindLateJoiners`]: who comes to be of the audience later.
 //! * [`PumpCampaign`]: the task that carries a campaign out, a few seconds at a time.
+//! * [`report`]: what a campaign came to, told and exported.
 //! * `operate`: what people do.
 
 mod admit;
 mod audience;
 pub mod breaker;
+pub mod experiment;
 pub mod flight;
 pub mod gate;
 pub mod hours;
@@ -25,6 +28,7 @@ mod operate;
 mod plan;
 mod pump;
 mod read;
+pub mod report;
 mod round;
 pub mod sms;
 mod state;
@@ -68,7 +72,12 @@ pub(crate) static STATEMENTS: &[&[&Stmt]] = &[
     flight::ALL_STATEMENTS[2],
     flight::ALL_STATEMENTS[3],
     late::STATEMENTS,
+    experiment::ALL_STATEMENTS[0],
+    experiment::ALL_STATEMENTS[1],
+    experiment::ALL_STATEMENTS[2],
     operate::STATEMENTS,
     read::STATEMENTS,
+    report::ALL_STATEMENTS[0],
+    report::ALL_STATEMENTS[1],
     table::STATEMENTS,
 ];

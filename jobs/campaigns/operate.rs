@@ -36,6 +36,16 @@ pub enum OperateError {
         "{0} cannot be changed any more: the campaign is {1}. What can be is the rate, the hours, the cap and the budget"
     )]
     Fixed(&'static str, State),
+    #[error(
+        "text {0} was promoted and all who wait get it; promote another one first, or cancel the campaign"
+    )]
+    Promoted(String),
+    #[error("the campaign sends no text {text:?}; it sends {texts}")]
+    NoSuchText { text: String, texts: String },
+    #[error("the campaign has one text, which everybody gets")]
+    OneText,
+    #[error("a text is promoted while a campaign is under way; this one is {0}")]
+    NotUnderWay(State),
     #[error("the time lies in the past")]
     Past,
     #[error(
@@ -126,6 +136,9 @@ pub async fn resume_without(
 ) -> Result<State, OperateError> {
     let row = table::lock(tx.session(), id).await?.ok_or(OperateError::Unknown(id))?;
     row.state.after(Move::Resume)?;
+    if row.winner.as_deref() == Some(variant) {
+        return Err(OperateError::Promoted(variant.to_owned()));
+    }
     let mut plan = row.plan.0.clone();
     plan.leave_out(variant)?;
     CHANGE_PLAN.bind(id).bind(serde_json::to_string(&plan)?).execute(tx.session()).await?;
@@ -153,6 +166,7 @@ pub async fn change(
             ("the text", plan.variants != before.variants || plan.missing != before.missing),
             ("the holdout", plan.holdout_percent != before.holdout_percent),
             ("the sending number", plan.senders != before.senders),
+            ("the rule of the winner", plan.winner != before.winner),
             ("how long answers count", plan.counts_for_hours != before.counts_for_hours),
             ("the dry run", plan.dry_run != before.dry_run),
             ("the look-out for duplicates", plan.duplicate_days != before.duplicate_days),
@@ -211,7 +225,7 @@ pub(super) fn program(reason: Option<&str>) -> Actor {
     Actor { name: "program".to_owned(), reason: reason.map(str::to_owned) }
 }
 
-async fn note(
+pub(super) async fn note(
     tx: &mut Session,
     id: i64,
     action: &'static str,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use trunkline_platform::task::Rate;
 
+use super::experiment::WinnerRule;
 use super::hours::Hours;
 use super::template::{Missing, TemplateError};
 use super::variants::{self, MOST_HOLDOUT, MOST_VARIANTS, MOST_WEIGHT, Variant};
@@ -66,6 +67,9 @@ pub struct Plan {
     /// So many hours after a text what its recipient answers belongs to it.
     #[serde(default = "counts_for_hours")]
     pub counts_for_hours: u32,
+    /// When a text is promoted by itself; never when absent.
+    #[serde(default)]
+    pub winner: Option<WinnerRule>,
     /// Everything is decided and nothing is sent.
     pub dry_run: bool,
 }
@@ -108,6 +112,12 @@ pub enum PlanError {
     Duplicates,
     #[error("nobody joins a list of numbers later: choose --segment, --tag or --everyone")]
     LateToList,
+    #[error("one text has nobody to win against: give a second one, or leave out --winner")]
+    WinsAlone,
+    #[error("the chance of a wrong winner must be from 1 to {0} percent")]
+    Alpha(u32),
+    #[error("from 1 to {0} texts of each must have left before one can win")]
+    Minimum(u32),
     #[error("answers belong to a text for 1 to {MOST_HOURS} hours")]
     CountsFor,
 }
@@ -130,6 +140,7 @@ impl Plan {
             daily_cap: DAILY_CAP,
             budget_segments: None,
             counts_for_hours: counts_for_hours(),
+            winner: None,
             dry_run: false,
         }
     }
@@ -152,6 +163,12 @@ impl Plan {
         variants::check(&self.variants)?;
         if self.holdout_percent > MOST_HOLDOUT {
             return Err(PlanError::Holdout);
+        }
+        if let Some(rule) = &self.winner {
+            if self.variants.len() < 2 {
+                return Err(PlanError::WinsAlone);
+            }
+            rule.check()?;
         }
         self.rate()?;
         if self.daily_cap == 0 || self.daily_cap > MOST_COUNTED {
@@ -268,6 +285,7 @@ mod tests {
             (Plan { daily_cap: 0, ..plan() }, "from 1 to"),
             (Plan { duplicate_days: 366, ..plan() }, "365 days"),
             (Plan { late_joiners: true, ..plan() }, "list of numbers"),
+            (Plan { winner: Some(WinnerRule::default()), ..plan() }, "nobody to win against"),
             (Plan { counts_for_hours: 0, ..plan() }, "1 to 720 hours"),
         ];
         for (plan, told) in wrong {

@@ -14,7 +14,7 @@ use crate::contacts::people::left_out;
 trunkline_platform::statements! {
     LIST_CAMPAIGNS = same {
         "SELECT id, name, state, reason, plan, generation, frozen_to, frozen_at, recipients, segments, waits_for,
-             next_at, scheduled_for, created_by, created_at, started_at, ended_at
+             next_at, scheduled_for, created_by, created_at, started_at, ended_at, winner, promoted_at
          FROM campaigns WHERE id < $1 ORDER BY id DESC LIMIT $2"
     }
     COUNT_RECIPIENTS = same {
@@ -129,12 +129,14 @@ pub async fn preview(
     now: DateTime<Utc>,
     limit: u32,
 ) -> Result<Result<Vec<Preview>, PlanError>, DbError> {
+    let winner = campaign.winner.as_deref();
     let rules = match Rules::new(&campaign.plan.0, holidays) {
-        Ok(rules) => rules,
+        Ok(rules) => rules.only(winner),
         Err(error) => return Ok(Err(error)),
     };
     let mut session = db.read().await?;
-    let people = admit::next_up(&mut session, campaign.id, limit.clamp(1, 1_000)).await?;
+    let mut people = admit::next_up(&mut session, campaign.id, limit.clamp(1, 1_000)).await?;
+    people.iter_mut().for_each(|person| person.give(winner));
     let flagged = left_out(&mut session, people.iter().map(|person| person.number.as_str())).await?;
     let previews = people.into_iter().map(|person| {
         let kept_out = flagged.get(&person.number).map(String::as_str);

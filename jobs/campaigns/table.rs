@@ -11,11 +11,11 @@ trunkline_platform::statements! {
     LOCK_CAMPAIGN = same {
         "UPDATE campaigns SET generation = generation WHERE id = $1
          RETURNING id, name, state, reason, plan, generation, frozen_to, frozen_at, recipients, segments, waits_for,
-             next_at, scheduled_for, created_by, created_at, started_at, ended_at"
+             next_at, scheduled_for, created_by, created_at, started_at, ended_at, winner, promoted_at"
     }
     pub(super) SHOW_CAMPAIGN = same {
         "SELECT id, name, state, reason, plan, generation, frozen_to, frozen_at, recipients, segments, waits_for,
-             next_at, scheduled_for, created_by, created_at, started_at, ended_at
+             next_at, scheduled_for, created_by, created_at, started_at, ended_at, winner, promoted_at
          FROM campaigns WHERE id = $1"
     }
     MOVE_CAMPAIGN = same {
@@ -54,6 +54,9 @@ pub struct CampaignRow {
     pub created_at: DateTime<Utc>,
     pub started_at: Option<DateTime<Utc>>,
     pub ended_at: Option<DateTime<Utc>>,
+    /// The text that those get who wait.
+    pub winner: Option<String>,
+    pub promoted_at: Option<DateTime<Utc>>,
 }
 
 impl CampaignRow {

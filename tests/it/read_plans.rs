@@ -11,19 +11,27 @@ use crate::harness::Env;
 /// Statements that a person or a page waits for, and the index each must read by: one of these on each engine.
 const BY_INDEX: &[(&str, &[&str])] = &[
     ("ATTRIBUTE", &["sends_number"]),
+    ("COUNT_ARMS", &["sends_campaign"]),
     ("COUNT_HOURS", &["calls_created"]),
     ("DELETE_KEYS", &["unique_periods_until"]),
     ("DIALLED", &["calls_line", "calls_created"]),
+    ("FIND_RUNNING", &["campaigns_under_way"]),
     ("FIND_UNKNOWN", &["sends_open"]),
     ("LINE_OF", &["call_participants_number"]),
     ("LIST_CONSENTS", &["consents_number"]),
     ("LIST_REVIEWS", &["consents_review"]),
     ("LIST_UNKNOWN", &["events_unknown"]),
     ("MIDDLE_TALKS", &["calls_created"]),
+    ("OTHER_RUNNING", &["campaigns_under_way"]),
     ("PAGE_OF_LABEL", &["person_labels_label"]),
+    ("REPORT_BY_AREA", &["sends_campaign"]),
+    ("REPORT_BY_TIME", &["sends_campaign"]),
+    ("REPORT_SPAN", &["sends_campaign"]),
+    ("REPORT_TEXTS", &["sends_campaign"]),
     ("SIZE_AUDIT", &["audit_at"]),
     ("SIZE_KEYS", &["unique_periods_until"]),
     ("SIZE_TICKS", &["schedule_ticks_tick_at"]),
+    ("UNDECIDED_CAMPAIGNS", &["campaigns_under_way"]),
     ("WAITING", &["media_waiting", "media_owner", "media_state"]),
 ];
 

@@ -72,6 +72,7 @@ pub(super) struct Lane<'p> {
     boarded: VecDeque<Person>,
     /// Those who were looked at and are held.
     held: BinaryHeap<Reverse<Person>>,
+    winner: Option<String>,
     has_everybody: bool,
     done: bool,
     reasons: Vec<String>,
@@ -87,7 +88,8 @@ impl<'p> Lane<'p> {
         start: DateTime<Utc>,
     ) -> Result<Self, PlanError> {
         Ok(Self {
-            rules: Rules::new(plan, holidays)?,
+            rules: Rules::new(plan, holidays)?.only(row.winner.as_deref()),
+            winner: row.winner.clone(),
             next: start,
             served: 0,
             stopped: None,
@@ -122,7 +124,8 @@ impl<'p> Lane<'p> {
 
     /// Takes a page of people in.
     pub(super) fn board(&mut self, world: &mut World, page: Page) {
-        for (due_at, candidate) in page.people {
+        for (due_at, mut candidate) in page.people {
+            candidate.give(self.winner.as_deref());
             let (zone, region) = (candidate.time_zone.as_deref(), candidate.region.as_deref());
             let zones = world.zones_of(place::of_person(&candidate.number, zone, region).zones);
             let fields = candidate.fields();

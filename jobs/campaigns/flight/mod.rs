@@ -47,10 +47,11 @@ const BREATH: u32 = 1_000;
 const MOST_LOOKS: u32 = 50_000_000;
 
 trunkline_platform::statements! {
+    /// The states of the index are named as it names them: SQLite draws no conclusions.
     OTHER_RUNNING = same {
         "SELECT id, name, state, reason, plan, generation, frozen_to, frozen_at, recipients, segments, waits_for,
-             next_at, scheduled_for, created_by, created_at, started_at, ended_at
-         FROM campaigns WHERE state = 'running' AND id <> $1 ORDER BY id LIMIT $2"
+             next_at, scheduled_for, created_by, created_at, started_at, ended_at, winner, promoted_at
+         FROM campaigns WHERE state IN ('running', 'paused') AND state = 'running' AND id <> $1 ORDER BY id LIMIT $2"
     }
     COUNT_LEFT = same {
         "SELECT COUNT(*) AS count FROM sends WHERE campaign_id = $1 AND state NOT IN ('waiting', 'refused')"

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::json;
+use trunkline_jobs::campaigns::experiment::{Metric, WinnerRule};
 use trunkline_jobs::campaigns::{
     Audience, DAILY_CAP, Hours, Missing, Plan, Variant, add_recipients, create, sms,
 };
@@ -77,6 +78,15 @@ pub(super) struct Create {
     /// Segments it may use up before it is held
     #[arg(long, value_name = "SEGMENTS")]
     budget: Option<u32>,
+    /// Promote the text that more people answer, or after which fewer ask to stop, as soon as that is certain
+    #[arg(long, value_name = "METRIC", value_parser = metric)]
+    winner: Option<Metric>,
+    /// The chance, in percent, that --winner promotes a text that is no better
+    #[arg(long, value_name = "PERCENT", requires = "winner")]
+    alpha: Option<u32>,
+    /// So many texts of each must have left before --winner promotes one
+    #[arg(long, value_name = "TEXTS", requires = "winner")]
+    minimum: Option<u32>,
     /// What people answer within so many hours belongs to the text; campaigns.counts_for by default
     #[arg(long, value_name = "HOURS")]
     counts_for: Option<u32>,
@@ -96,6 +106,14 @@ fn missing(word: &str) -> Result<Missing, String> {
         "blank" => Ok(Missing::Blank),
         "hold" => Ok(Missing::Hold),
         _ => Err(format!("{word:?} is no way to go on: there are skip, blank and hold")),
+    }
+}
+
+fn metric(word: &str) -> Result<Metric, String> {
+    match word {
+        "replies" => Ok(Metric::Replies),
+        "opt-outs" => Ok(Metric::OptOuts),
+        _ => Err(format!("{word:?} is nothing to win by: there are replies and opt-outs")),
     }
 }
 
@@ -165,6 +183,11 @@ impl Create {
         };
         plan.late_joiners = self.late_joiners;
         plan.holdout_percent = self.holdout;
+        plan.winner = self.winner.map(|metric| {
+            let rule = WinnerRule::default();
+            let alpha_percent = self.alpha.unwrap_or(rule.alpha_percent);
+            WinnerRule { metric, alpha_percent, minimum: self.minimum.unwrap_or(rule.minimum) }
+        });
         plan.senders = self.from.clone();
         plan.missing = self.missing;
         plan.hours = self.hours.clone();

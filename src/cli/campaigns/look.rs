@@ -133,6 +133,8 @@ impl Show {
             ("hours", Some(plan.hours.to_string())),
             ("rate", plan.rate.clone()),
             ("daily cap", Some(format!("{} for each of our numbers", plan.daily_cap))),
+            ("winner", campaign.winner.as_ref().map(|text| format!("text {text}"))),
+            ("promoted", at(campaign.promoted_at)),
             ("held out", (plan.holdout_percent > 0).then(|| format!("{} percent", plan.holdout_percent))),
             ("answers count", Some(format!("{} hours", plan.counts_for_hours))),
             ("dry run", plan.dry_run.then(|| "yes: nothing is sent".to_owned())),

@@ -2,10 +2,13 @@
 
 mod act;
 mod create;
+mod export;
 mod flight;
 mod live;
 mod look;
 mod numbers;
+mod promote;
+mod report;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
@@ -42,6 +45,12 @@ enum Action {
     Resume(act::Resume),
     /// End a campaign; those who wait get nothing
     Cancel(act::Cancel),
+    /// Give a text to everybody who waits, whatever was drawn for them
+    Promote(promote::Promote),
+    /// Tell what a campaign came to: for each text, by hour and by state
+    Report(report::ShowReport),
+    /// Write every recipient with what became of them, as CSV or JSON
+    Export(export::Export),
     /// Change the rate, the hours, the cap or the budget, while it runs too
     Change(act::ChangePlan),
     /// List our numbers that the breaker holds, and why
@@ -64,6 +73,9 @@ impl CampaignsCommand {
             Action::Pause(pause) => pause.run(config).await,
             Action::Resume(resume) => resume.run(config).await,
             Action::Cancel(cancel) => cancel.run(config).await,
+            Action::Promote(promote) => promote.run(config).await,
+            Action::Report(report) => report.run(config).await,
+            Action::Export(export) => export.run(config).await,
             Action::Change(change) => change.run(config).await,
             Action::Numbers(numbers) => numbers.run(config).await,
             Action::Release(release) => release.run(config).await,

@@ -14,6 +14,7 @@ use trunkline_platform::task::TaskState;
 
 use crate::campaigns::SENDING;
 use crate::contacts::IMPORTING;
+use crate::experiments::DECIDING;
 use crate::harness::judge::{all_ended, every_task, wrongs};
 use crate::harness::{Env, Program, both_engines, provider, provider_for, start_time, until};
 use crate::reconcile::RECONCILING;
@@ -135,6 +136,7 @@ fn every_crash_point_in_the_source_is_died_at() {
         .chain(TICKING)
         .chain(crate::keys::ROTATING)
         .chain(SENDING)
+        .chain(DECIDING)
         .chain(IMPORTING)
         .chain(RECONCILING)
         .map(str::to_owned)

@@ -1,0 +1,50 @@
+//! Promoting a text: those who wait get it, whatever was drawn for them.
+//!
+//! The campaign's row names the winner, and the gate reads that row in the transaction that commits to texts. So a promotion is one
+//! row, whether a hundred wait or a million, and it holds from its commit on; who has a text, or may have one, is not asked again.
+
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+use trunkline_platform::audit::Actor;
+use trunkline_platform::db::Session;
+
+use crate::campaigns::operate::{OperateError, note};
+use crate::campaigns::{State, table};
+
+trunkline_platform::statements! {
+    PROMOTE = same { "UPDATE campaigns SET winner = $2, promoted_at = $3 WHERE id = $1" }
+}
+
+/// Promotes a text of a campaign that is under way, in the caller's transaction and with an entry in the audit. False: it was
+/// promoted before. `evidence` goes into the audit.
+///
+/// # Errors
+/// When there is no such text, nothing to choose from, or the campaign is not under way.
+pub async fn promote(
+    tx: &mut Session,
+    id: i64,
+    text: &str,
+    evidence: &Value,
+    actor: &Actor,
+    now: DateTime<Utc>,
+) -> Result<bool, OperateError> {
+    let row = table::lock(tx, id).await?.ok_or(OperateError::Unknown(id))?;
+    if row.plan.0.variant(text).is_none() {
+        let texts: Vec<&str> = row.plan.0.variants.iter().map(|variant| variant.name.as_str()).collect();
+        return Err(OperateError::NoSuchText { text: text.to_owned(), texts: texts.join(", ") });
+    }
+    if row.plan.0.variants.len() < 2 {
+        return Err(OperateError::OneText);
+    }
+    if !matches!(row.state, State::Running | State::Paused) {
+        return Err(OperateError::NotUnderWay(row.state));
+    }
+    if row.winner.as_deref() == Some(text) {
+        return Ok(false);
+    }
+    // What was tried ended with the first promotion.
+    PROMOTE.bind(id).bind(text).bind(row.promoted_at.unwrap_or(now)).execute(tx).await?;
+    let after = json!({ "winner": text, "evidence": evidence });
+    note(tx, id, "campaign.promote", Some(json!({ "winner": row.winner })), Some(after), actor, now).await?;
+    Ok(true)
+}

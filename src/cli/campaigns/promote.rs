@@ -1,0 +1,56 @@
+//! `trunkline campaigns promote`.
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use serde_json::json;
+use trunkline_jobs::campaigns::experiment::{arms, pairs, promote, standing};
+use trunkline_platform::task::Tasks;
+
+use super::look::found;
+use crate::cli::audit::ActorArgs;
+use crate::cli::{database, output};
+use crate::config::Config;
+
+#[derive(Args, Debug)]
+pub(super) struct Promote {
+    id: i64,
+    /// The name of the text
+    text: String,
+    #[command(flatten)]
+    actor: ActorArgs,
+    /// Print a JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+impl Promote {
+    pub(super) async fn run(self, config: &Config) -> Result<()> {
+        let tasks = database::open_tasks(config).await?;
+        output::print(&self.text(&tasks).await?)
+    }
+
+    async fn text(self, tasks: &Tasks) -> Result<String> {
+        let actor = self.actor.actor()?;
+        if actor.reason.is_none() {
+            bail!("a text is promoted for a reason, which goes into the audit: say it with --why");
+        }
+        let campaign = found(tasks.db(), self.id).await?;
+        let rule = campaign.plan.0.winner.unwrap_or_default();
+        let arms = arms(&mut tasks.db().read().await?, &campaign).await?;
+        let standing = standing(&arms, &rule);
+        let evidence = json!({ "arms": arms, "comparisons": pairs(&arms, &rule), "standing": standing });
+        let mut tx = tasks.begin().await?;
+        let promoting = promote(tx.session(), self.id, &self.text, &evidence, &actor, tasks.clock().now());
+        let promoted = promoting.await.context("nothing was promoted")?;
+        tx.commit().await?;
+        if self.json {
+            return output::json(
+                &json!({ "id": self.id, "winner": self.text, "changed": promoted, "evidence": evidence }),
+            );
+        }
+        Ok(match promoted {
+            true => format!("those of campaign {} who wait get text {}; {standing}\n", self.id, self.text),
+            false => format!("text {} was promoted before\n", self.text),
+        })
+    }
+}
