@@ -31,6 +31,7 @@ use trunkline_platform::job::{Queue, Registry};
 use trunkline_platform::metrics::Metrics;
 use trunkline_platform::schedule::{ScheduleMetrics, Scheduler, Schedules};
 use trunkline_platform::task::Tasks;
+use trunkline_platform::testkit::Kit;
 use trunkline_platform::worker::{Readiness, Workers};
 
 use crate::access::gate::Gate;
@@ -183,6 +184,12 @@ impl App {
 
     pub fn tasks(&self) -> &Tasks {
         &self.tasks
+    }
+
+    /// Runs jobs on the caller's own time, in place of workers: for clocks that are moved by hand.
+    pub fn by_hand(&self) -> Kit<Services> {
+        let (jobs, services) = (Arc::clone(&self.jobs), Arc::clone(&self.services));
+        Kit::new(self.tasks.clone(), jobs, services, self.metrics.clone())
     }
 
     pub fn access(&self) -> &Access {

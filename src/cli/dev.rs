@@ -1,6 +1,8 @@
 //! `trunkline dev`: the whole product on one machine with nothing to set up. The embedded engine, every role,
 //! and the simulator in the provider's place, which makes a stream of realistic webhooks.
 
+mod sample;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -18,11 +20,12 @@ use trunkline_platform::db::Db;
 use trunkline_platform::job::Job;
 use trunkline_platform::task::{TaskState, Tasks};
 
+use self::sample::Sample;
 use super::simulate::wall_clock;
 use super::{load, shutdown};
 use crate::access::{Keys, NewKey, Scope};
 use crate::app::{App, Roles};
-use crate::config::Flags;
+use crate::config::{Config, Flags};
 use crate::telemetry;
 
 const DATA: &str = "trunkline-data";
@@ -45,6 +48,9 @@ pub(super) struct DevCommand {
     /// What the events are drawn from [default: different on every start]
     #[arg(long)]
     seed: Option<u64>,
+    /// Made-up people who get a sample campaign, at the first start; 0 for none, as with --events
+    #[arg(long, default_value_t = sample::PEOPLE, value_parser = sample::people)]
+    people: usize,
 }
 
 /// How far the work has come.
@@ -67,6 +73,7 @@ impl DevCommand {
         let config = load(&settings(flags, &simulator))?;
         telemetry::init(&config.log);
 
+        let with_sample = self.people > 0 && self.events.is_none() && asks_simulator(&config, &simulator);
         let on_loopback = config.http.listen.ip().is_loopback();
         let app = App::build(config, clock).await?;
         let key = if on_loopback { Some(key_for_today(app.access().keys()).await?) } else { None };
@@ -89,12 +96,20 @@ impl DevCommand {
             }
         }
 
+        let campaign = if with_sample { Sample::start(&tasks, self.people).await? } else { None };
+        if let Some(campaign) = &campaign {
+            println!(
+                "  campaign   {} made-up people are texted   (see: trunkline campaigns show {})",
+                self.people,
+                campaign.id()
+            );
+        }
         let watch = Watch { simulator: &simulator, db: &db, tasks: &tasks };
         tokio::select! {
             ended = running.ended() => ended?,
             asked = shutdown::asked() => asked?,
             settled = watch.until_settled(), if self.events.is_some() => settled?,
-            status = watch.status_lines() => status?,
+            status = watch.status_lines(campaign.as_ref()) => status?,
         }
         simulator.set_target(None);
         println!("{}", watch.progress().await?);
@@ -110,11 +125,20 @@ impl DevCommand {
         settings.max_events = self.events;
         settings.faults = self.faults;
         settings.generations = Generation::ALL.to_vec();
+        settings.manners = sample::manners()?;
         settings.seed = self.seed.unwrap_or_else(|| clock.now().timestamp_micros().unsigned_abs());
         settings.retry_scale = 0.01;
         settings.journal = Some(data.join("simulator.jsonl"));
         Simulator::start(settings).await.context("starting the simulated provider")
     }
+}
+
+/// Whether what is sent goes to the simulator and nowhere else, whatever was set: a campaign that starts by itself must never text
+/// anybody real.
+fn asks_simulator(config: &Config, simulator: &SimulatorHandle) -> bool {
+    let simulated = SimulatorConfig::new(wall_clock(Clock::system())).api_key;
+    let key = config.openphone.api_key.as_ref().map(ExposeSecret::expose_secret);
+    config.openphone.api_url == simulator.url() && key == Some(simulated.expose_secret())
 }
 
 /// A key that allows everything until tomorrow, in the place of the last start's.
@@ -154,12 +178,23 @@ struct Watch<'a> {
 }
 
 impl Watch<'_> {
-    async fn status_lines(&self) -> Result<()> {
+    async fn status_lines(&self, mut campaign: Option<&Sample>) -> Result<()> {
         let mut rounds = tokio::time::interval(STATUS_EVERY);
         rounds.tick().await;
         loop {
             rounds.tick().await;
             println!("{}", self.progress().await?);
+            if let Some(sample) = campaign {
+                let (line, ended) = sample.told(self.tasks).await?;
+                println!("{line}");
+                if ended {
+                    println!(
+                        "  what became of it: trunkline campaigns show {0}, sends list --campaign {0}",
+                        sample.id()
+                    );
+                    campaign = None;
+                }
+            }
         }
     }
 

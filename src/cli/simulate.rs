@@ -1,22 +1,27 @@
 //! `trunkline simulate`: the provider, played on a port of its own.
 
+mod campaign;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use clap::Args;
+use clap::{Args, Subcommand};
 use secrecy::ExposeSecret;
 use trunkline_openphone::event::Generation;
 use trunkline_openphone::simulator::{Faults, Manners, Simulator, SimulatorConfig};
 use trunkline_platform::clock::Clock;
 use url::Url;
 
-use super::shutdown;
+use super::{output, shutdown};
 use crate::config::Config;
 
 #[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct SimulateCommand {
+    #[command(subcommand)]
+    what: Option<What>,
     /// Address to listen on
     #[arg(long, default_value = "127.0.0.1:9400")]
     listen: SocketAddr,
@@ -54,8 +59,17 @@ pub(super) struct SimulateCommand {
     json: bool,
 }
 
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Carry out a whole campaign to made-up people in a database of its own, faster than life, and check its limits
+    Campaign(Box<campaign::SimulateCampaign>),
+}
+
 impl SimulateCommand {
     pub(super) async fn run(self, config: &Config) -> Result<()> {
+        if let Some(What::Campaign(campaign)) = self.what {
+            return campaign.run().await;
+        }
         let mut settings = SimulatorConfig::new(wall_clock(Clock::system()));
         settings.listen = self.listen;
         settings.target = Some(self.target.clone());

@@ -1,4 +1,4 @@
-//! Running jobs in tests: by hand, in order, without pools and without waiting. The clock is the test's: hours pass
+//! Running jobs in tests and simulations: by hand, in order, without pools and without waiting. The clock is the test's: hours pass
 //! when it says so, and what happens in them happens in its order.
 
 use std::fmt::Write as _;
@@ -107,7 +107,7 @@ impl<S: Send + Sync + 'static> Kit<S> {
     }
 
     /// When the next tick or task is due that is not due now.
-    async fn next_due(&self) -> Result<Option<DateTime<Utc>>, DbError> {
+    pub async fn next_due(&self) -> Result<Option<DateTime<Utc>>, DbError> {
         let now = self.tasks.clock().now();
         let task: NextDue = NEXT_DUE.bind(now).one(&mut self.tasks.db().read().await?).await?;
         let tick = match &self.scheduler {
