@@ -6,7 +6,8 @@
 //! * [`dashboard`]: the pages for people.
 //! * [`cli`]: the command line, one file per command.
 //! * [`app`]: builds everything once from the configuration; the only place that knows it all.
-//! * [`config`], [`correlation`], [`paths`], [`schedules`], [`telemetry`], [`mask`], [`schema`], [`source`]: what they share.
+//! * [`health`], [`queues`], [`replays`], [`timeline`]: what several of them tell or do.
+//! * [`config`], [`correlation`], [`elapsed`], [`paths`], [`schedules`], [`telemetry`], [`mask`], [`schema`], [`source`]: what they share.
 //!
 //! `receiver`, `admin`, `dashboard` and `cli` never import one another.
 
@@ -17,13 +18,18 @@ pub mod cli;
 pub mod config;
 pub mod correlation;
 pub mod dashboard;
+pub mod elapsed;
+pub mod health;
 pub mod mask;
 pub mod paths;
+pub mod queues;
 pub mod receiver;
+pub mod replays;
 pub mod schedules;
 pub mod schema;
 pub mod source;
 pub mod telemetry;
+pub mod timeline;
 
 /// Every statement of the program itself, for the test that prepares them all on both engines.
 pub fn statements() -> impl Iterator<Item = &'static trunkline_platform::db::Stmt> {

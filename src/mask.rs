@@ -7,7 +7,7 @@
 //!
 //! In what we write ourselves (errors, logs) only international numbers are looked for.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// The fewest digits of a phone number.
 const SHORTEST_PHONE: usize = 7;
@@ -74,6 +74,73 @@ pub fn json(document: &str) -> Value {
     match serde_json::from_str(document) {
         Ok(value) => masked(value),
         Err(_) => Value::String(text(document)),
+    }
+}
+
+/// Changes of a document ([`trunkline_platform::job::changes`]) without what tells of people. Their places tell
+/// whether a value is personal.
+pub fn changes(changes: &Value) -> Value {
+    let mut changes = changes.clone();
+    for change in changes.as_array_mut().into_iter().flatten() {
+        let name = change["pointer"]
+            .as_str()
+            .and_then(|place| place.rsplit('/').find(|word| word.parse::<u32>().is_err()));
+        let name = name.unwrap_or_default().to_owned();
+        for side in ["before", "after"] {
+            if let Some(value) = change.get_mut(side) {
+                // Masked under the name it stands under.
+                let masked = masked(json!({&name: value.clone()}));
+                *value = masked.get(&name).cloned().unwrap_or_default();
+            }
+        }
+    }
+    changes
+}
+
+/// Shows stored texts with or without people in them.
+#[derive(Clone, Copy, Debug)]
+pub struct View {
+    unmask: bool,
+}
+
+impl View {
+    /// With people only for whoever may see them, and not without an entry in the audit.
+    pub fn of(unmask: bool) -> Self {
+        Self { unmask }
+    }
+
+    /// A line of ours: an error, a key.
+    pub fn line(self, text: &str) -> String {
+        if self.unmask { text.to_owned() } else { phones_in(text) }
+    }
+
+    /// The same of a field that may be absent.
+    pub fn maybe(self, text: Option<&str>) -> Option<String> {
+        text.map(|text| self.line(text))
+    }
+
+    /// A phone number.
+    pub fn number(self, number: &str) -> String {
+        if self.unmask { number.to_owned() } else { phone(number) }
+    }
+
+    /// What somebody wrote or said.
+    pub fn said(self, said: &str) -> String {
+        if self.unmask { said.to_owned() } else { text(said) }
+    }
+
+    /// A stored JSON document.
+    pub fn json(self, text: &str) -> Value {
+        if self.unmask {
+            serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
+        } else {
+            json(text)
+        }
+    }
+
+    /// Changes of a document.
+    pub fn changes(self, these: &Value) -> Value {
+        if self.unmask { these.clone() } else { changes(these) }
     }
 }
 
@@ -240,6 +307,19 @@ mod tests {
         assert_eq!(phones_in("+1 (212) 555-0101 is away"), "+* (***) ***-0101 is away");
         assert_eq!(phones_in("?participants=%2B12125550101&x"), "?participants=%2B*******0101&x");
         assert_eq!(replace_phones("12125550101, 2125550101", true), "*******0101, ******0101");
+    }
+
+    #[test]
+    fn what_changes_is_told_without_people_in_it() {
+        let these = json!([
+            {"pointer": "/to", "before": "+12125550101", "after": "+12125550102"},
+            {"pointer": "/event", "before": 7, "after": 8},
+            {"pointer": "/texts/0", "after": "call +12125550101"},
+        ]);
+        let told = View::of(false).changes(&these);
+        assert!(!told.to_string().contains("1212555"), "{told}");
+        assert_eq!(told[1], json!({"pointer": "/event", "before": 7, "after": 8}));
+        assert_eq!(View::of(true).changes(&these), these);
     }
 
     #[test]

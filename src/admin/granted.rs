@@ -7,13 +7,12 @@ use std::net::IpAddr;
 use poem::{Request, RequestBody};
 use poem_openapi::registry::{MetaSecurityScheme, Registry};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
-use serde_json::{Value, json};
 use trunkline_platform::audit::{Act, Actor};
 
 use super::problem::Problem;
 use crate::access::gate::Gate;
 use crate::access::{Access, Caller, Denied, Scope, Scopes};
-use crate::mask;
+pub(super) use crate::mask::View;
 
 /// Scopes that operations take.
 pub(super) trait Need: Send + Sync + 'static {
@@ -38,6 +37,7 @@ macro_rules! needs {
 needs! {
     Read = "read" "A key with the scope `read`. What is personal is masked." [Read];
     ReadPersonal = "read_pii" "A key with the scopes `read` and `pii`." [Read, Pii];
+    Operate = "operate" "A key with the scope `operate`." [Operate];
     Administer = "admin" "A key with the scope `admin`." [Admin];
 }
 
@@ -77,44 +77,7 @@ impl<N: Need> Granted<N> {
             let act = Act { action: "unmask", subject: subject.to_owned(), before: None, after: None };
             self.access().record_look(&self.visit.caller, act).await?;
         }
-        Ok(View { unmask })
-    }
-}
-
-/// Shows stored texts with or without people in them.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct View {
-    unmask: bool,
-}
-
-impl View {
-    /// A line of ours: an error, a key.
-    pub(super) fn line(self, text: &str) -> String {
-        if self.unmask { text.to_owned() } else { mask::phones_in(text) }
-    }
-
-    /// The same of a field that may be absent.
-    pub(super) fn maybe(self, text: Option<&str>) -> Option<String> {
-        text.map(|text| self.line(text))
-    }
-
-    /// A phone number.
-    pub(super) fn number(self, number: &str) -> String {
-        if self.unmask { number.to_owned() } else { mask::phone(number) }
-    }
-
-    /// What somebody wrote or said.
-    pub(super) fn said(self, text: &str) -> String {
-        if self.unmask { text.to_owned() } else { mask::text(text) }
-    }
-
-    /// A stored JSON document.
-    pub(super) fn json(self, text: &str) -> Value {
-        if self.unmask {
-            serde_json::from_str(text).unwrap_or_else(|_| json!(text))
-        } else {
-            mask::json(text)
-        }
+        Ok(View::of(unmask))
     }
 }
 

@@ -12,6 +12,7 @@
 mod audit;
 mod calls;
 mod dead;
+mod dead_acts;
 mod docs;
 mod door;
 mod granted;
@@ -19,26 +20,34 @@ mod keys;
 pub mod media;
 mod page;
 mod problem;
+mod queues;
 mod search;
 mod shape;
+mod task_acts;
 mod tasks;
+
+use std::sync::Arc;
 
 use chrono_tz::Tz;
 use poem::{Endpoint, IntoEndpoint, Response, Route, get};
 use poem_openapi::payload::Json;
 use poem_openapi::{OpenApiService, Tags};
 use trunkline_jobs::media::MediaStore;
+use trunkline_platform::job::Jobs;
 use trunkline_platform::task::Tasks;
 
 use crate::access::Keys;
 use crate::access::gate::Gate;
 use crate::correlation::CorrelationIds;
+use crate::replays::Replays;
 use media::Listeners;
 
 /// What operations work with. Cheap to clone.
 #[derive(Clone)]
 pub struct Desk {
     pub tasks: Tasks,
+    pub jobs: Arc<dyn Jobs>,
+    pub replays: Replays,
     pub store: MediaStore,
     pub gate: Gate,
     pub listeners: Listeners,
@@ -63,6 +72,8 @@ enum Tag {
     /// Tasks that are not tried again unless a person says so
     #[oai(rename = "Dead letters")]
     DeadLetters,
+    /// Where tasks wait
+    Queues,
     /// The files behind texts and calls
     Media,
     /// Calls, what was made of them, and what is found in it
@@ -76,7 +87,10 @@ type Api = (
     keys::KeysApi,
     audit::AuditApi,
     tasks::TasksApi,
+    task_acts::TaskActsApi,
     dead::DeadApi,
+    dead_acts::DeadActsApi,
+    queues::QueuesApi,
     media::MediaApi,
     calls::CallsApi,
     search::SearchApi,
@@ -87,7 +101,10 @@ fn service(desk: &Desk) -> OpenApiService<Api, ()> {
         keys::KeysApi(desk.clone()),
         audit::AuditApi(desk.clone()),
         tasks::TasksApi(desk.clone()),
+        task_acts::TaskActsApi(desk.clone()),
         dead::DeadApi(desk.clone()),
+        dead_acts::DeadActsApi(desk.clone()),
+        queues::QueuesApi(desk.clone()),
         media::MediaApi(desk.clone()),
         calls::CallsApi(desk.clone()),
         search::SearchApi(desk.clone()),

@@ -3,16 +3,17 @@
 #![expect(clippy::too_many_arguments, reason = "an argument is a parameter of the operation")]
 
 use chrono::{DateTime, Utc};
-use poem_openapi::param::{Path, Query};
+use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::payload::Json;
 use poem_openapi::types::Any;
 use poem_openapi::{Enum, Object, OpenApi};
 use serde_json::Value;
 use trunkline_platform::task::{AttemptRow, TaskFilter, TaskId, TaskRow, TaskState};
 
-use super::granted::{Granted, Read, View};
+use super::granted::{Granted, Operate, Read, View};
 use super::page::{Listing, Page, usual};
 use super::problem::Problem;
+use super::task_acts::{self, EnqueuedTask, TaskToEnqueue};
 use super::{Answer, Desk, Tag};
 
 pub(super) struct TasksApi(pub(super) Desk);
@@ -114,6 +115,22 @@ impl TasksApi {
         let view = by.view(false, "tasks").await?;
         let rows = self.0.tasks.list(&filter).await?;
         Ok(listing.page(rows, limit.0, |row| row.id, |row| Task::of(row, view)))
+    }
+
+    /// Enqueue a task
+    ///
+    /// The payload is checked against the schema of the job. A request that is sent again with the same
+    /// `Idempotency-Key` within a day enqueues nothing and answers with the first one's task.
+    #[oai(path = "/tasks", method = "post", operation_id = "enqueue_task")]
+    async fn enqueue(
+        &self,
+        by: Granted<Operate>,
+        /// Told by this key apart from other requests of the same caller
+        #[oai(name = "Idempotency-Key", validator(min_length = 1, max_length = 200))]
+        key: Header<Option<String>>,
+        body: Json<TaskToEnqueue>,
+    ) -> Answer<EnqueuedTask> {
+        task_acts::enqueue(&self.0, by, key.0, body.0).await
     }
 
     /// Show a task

@@ -8,8 +8,9 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::acceptor::PatientAcceptor;
-use super::probes::{self, Probes};
+use super::probes;
 use super::queue_metrics::{self, Scrape};
+use crate::health::Probes;
 use crate::paths;
 use crate::receiver::WebhookEndpoint;
 

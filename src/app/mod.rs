@@ -27,7 +27,7 @@ use trunkline_openphone::client::Client;
 use trunkline_platform::clock::Clock;
 use trunkline_platform::commit::Committer;
 use trunkline_platform::db::{Db, DbOptions, Engine};
-use trunkline_platform::job::{Queue, Registry};
+use trunkline_platform::job::{Jobs, Queue, Registry};
 use trunkline_platform::metrics::Metrics;
 use trunkline_platform::schedule::{ScheduleMetrics, Scheduler, Schedules};
 use trunkline_platform::task::Tasks;
@@ -41,7 +41,9 @@ use crate::admin::{self, Desk};
 use crate::config::{Config, OpenphoneConfig};
 use crate::correlation::CorrelationIds;
 use crate::dashboard::{self, Pages};
+use crate::health::Probes;
 use crate::receiver::{self, ReceiverMetrics, ReceiverSettings, WebhookEndpoint};
+use crate::replays::Replays;
 use crate::source::Sources;
 use crate::{schedules, schema};
 pub use lock::{FileLock, LockError};
@@ -237,7 +239,7 @@ impl App {
                 stop.clone(),
             ));
         }
-        let probes = probes::Probes {
+        let probes = Probes {
             db: self.db.clone(),
             ring: self.tasks.ring().clone(),
             store: self.services.media.store.clone(),
@@ -246,7 +248,7 @@ impl App {
         };
         let (pages, notes) = if roles.has(Role::Admin) {
             let notes = tokio::spawn(self.access.clone().keep_notes(stop.clone()));
-            (Some(self.admin()), Some(notes))
+            (Some(self.admin(&probes, &stop)), Some(notes))
         } else {
             (None, None)
         };
@@ -271,18 +273,23 @@ impl App {
     }
 
     /// What answers operators: the pages, and the API under them.
-    fn admin(&self) -> poem::Route {
+    fn admin(&self, probes: &Probes, stop: &CancellationToken) -> poem::Route {
         let sources = Sources::new(self.config.receiver.trusted_proxies.clone());
         let gate = Gate { access: self.access.clone(), sources };
+        let jobs = Arc::clone(&self.jobs) as Arc<dyn Jobs>;
+        let replays = Replays::new(self.tasks.clone(), stop.child_token());
         let desk = Desk {
             tasks: self.tasks.clone(),
+            jobs: Arc::clone(&jobs),
+            replays: replays.clone(),
             store: self.services.media.store.clone(),
             gate: gate.clone(),
             listeners: Listeners::default(),
             zone: self.config.business.timezone,
         };
         let api = admin::routes(&desk, CorrelationIds::of_requests(random_seed()));
-        dashboard::routes(Pages { gate, db: self.db.clone() }).nest("/api/v1", api)
+        let pages = Pages { gate, tasks: self.tasks.clone(), jobs, probes: probes.clone(), replays };
+        dashboard::routes(pages).nest("/api/v1", api)
     }
 
     fn queues(&self, names: Option<&[String]>) -> Result<Vec<Queue>> {

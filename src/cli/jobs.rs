@@ -1,14 +1,13 @@
 //! `trunkline jobs`: which jobs this release knows, what their payloads look like, and how to enqueue one by hand.
 
 use anyhow::{Context, Result};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::{Value, json};
 use trunkline_jobs::Services;
-use trunkline_platform::audit::{self, Act};
 use trunkline_platform::job::{AnyJob, Jobs, Priority, Registry};
-use trunkline_platform::task::{Enqueued, NewTask, Tasks};
+use trunkline_platform::task::{Enqueued, Tasks};
 
 use super::audit::ActorArgs;
 use super::{database, output, payload};
@@ -155,19 +154,9 @@ impl Enqueue {
             });
             return output::json(&document);
         }
-        let mut tx = tasks.begin().await?;
-        let answer =
-            tx.enqueue(std::slice::from_ref(&task)).await?.pop().context("the task was not enqueued")?;
-        let act = Act {
-            action: "task.enqueue",
-            subject: format!("task:{}", answer.id()),
-            before: None,
-            after: Some(entry(&task, answer, now)),
-        };
-        audit::record(tx.session(), now, &actor, &[act]).await?;
-        tx.commit().await?;
+        let answer = tasks.enqueue_by_hand(&task, None, &actor).await?;
         if self.json {
-            return output::json(&json!({"id": answer.id(), "outcome": outcome(answer)}));
+            return output::json(&json!({"id": answer.id(), "outcome": answer.as_str()}));
         }
         let id = answer.id();
         Ok(match answer {
@@ -185,21 +174,4 @@ impl Enqueue {
 
 fn known<'j>(jobs: &'j Registry<Services>, name: &str) -> Result<&'j AnyJob<Services>> {
     jobs.get(name).with_context(|| format!("this release knows no job {name:?}: see `trunkline jobs list`"))
-}
-
-fn entry(task: &NewTask, answer: Enqueued, now: DateTime<Utc>) -> Value {
-    json!({
-        "outcome": outcome(answer), "kind": task.kind, "version": task.version, "queue": task.queue.name(),
-        "priority": task.priority.level(), "run_at": task.run_at.unwrap_or(now), "unique_key": task.unique_key,
-        "payload": serde_json::from_str::<Value>(&task.payload).unwrap_or_default(),
-    })
-}
-
-fn outcome(answer: Enqueued) -> &'static str {
-    match answer {
-        Enqueued::New(_) => "new",
-        Enqueued::Existing(_) => "existing",
-        Enqueued::Replaced(_) => "replaced",
-        Enqueued::Pushed(_) => "pushed",
-    }
 }

@@ -5,8 +5,10 @@ use std::fmt::Write as _;
 use std::io::{self, ErrorKind, Write as _};
 
 use anyhow::{Context, Result};
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
+
+pub(super) use crate::elapsed::{relative, roughly};
 
 /// Prints `text` as it is.
 pub(super) fn print(text: &str) -> Result<()> {
@@ -89,32 +91,9 @@ pub(super) fn indented(text: &str) -> String {
     lines.fold(String::new(), |text, line| text + "    " + &line + "\n")
 }
 
-/// How long ago a time was, or how far ahead it is.
-pub(super) fn relative(time: DateTime<Utc>, now: DateTime<Utc>) -> String {
-    let away = now - time;
-    if away.num_milliseconds().abs() < 1_000 {
-        "now".to_owned()
-    } else if away > TimeDelta::zero() {
-        format!("{} ago", roughly(away))
-    } else {
-        format!("in {}", roughly(-away))
-    }
-}
-
 /// A time in full, and how long ago it was.
 pub(super) fn time(time: DateTime<Utc>, now: DateTime<Utc>) -> String {
     format!("{} ({})", time.to_rfc3339_opts(SecondsFormat::Millis, true), relative(time, now))
-}
-
-/// A length of time in its two largest units.
-pub(super) fn roughly(length: TimeDelta) -> String {
-    let seconds = length.num_seconds();
-    match seconds {
-        0..60 => format!("{seconds}s"),
-        60..3_600 => format!("{}m {}s", seconds / 60, seconds % 60),
-        3_600..86_400 => format!("{}h {}m", seconds / 3_600, seconds / 60 % 60),
-        _ => format!("{}d {}h", seconds / 86_400, seconds / 3_600 % 24),
-    }
 }
 
 /// A size in its largest unit.
@@ -170,16 +149,6 @@ mod tests {
     fn absent_fields_are_left_out() {
         let text = fields(&[("worker", None), ("id", Some("7".to_owned()))]);
         assert_eq!(text, "  id      7\n");
-    }
-
-    #[test]
-    fn times_are_told_by_their_distance() {
-        let now = DateTime::UNIX_EPOCH + TimeDelta::days(100);
-        for (seconds, told) in
-            [(0, "now"), (5, "5s ago"), (-90, "in 1m 30s"), (3_600, "1h 0m ago"), (90_000, "1d 1h ago")]
-        {
-            assert_eq!(relative(now - TimeDelta::seconds(seconds), now), told);
-        }
     }
 
     #[test]

@@ -10,10 +10,11 @@ use trunkline_jobs::events::EventCount;
 use trunkline_jobs::media::MediaCount;
 use trunkline_jobs::upkeep::{self, Stored};
 use trunkline_platform::task::dead::DeadCount;
-use trunkline_platform::task::{Backlog, LimitRow, QueueDepth, QueueRate, Tasks, Total};
+use trunkline_platform::task::{Backlog, Tasks, Total};
 
 use super::{database, output};
 use crate::config::Config;
+use crate::queues::{self, QueueNow};
 
 #[derive(Args, Debug)]
 pub(super) struct StatsCommand {
@@ -29,7 +30,7 @@ struct Stats {
     #[serde(flatten)]
     stored: Option<StoredStats>,
     tasks: Vec<KindStats>,
-    queues: Vec<QueueStats>,
+    queues: Vec<QueueNow>,
     /// Waiting for a release that knows the job or its payload version.
     waiting_for_release: i64,
     workers_alive: usize,
@@ -60,17 +61,6 @@ struct KindStats {
     failed: i64,
 }
 
-/// One queue.
-#[derive(Debug, Default, Serialize)]
-struct QueueStats {
-    #[serde(flatten)]
-    depth: QueueDepth,
-    paused: bool,
-    /// Over the last 1, 5 and 15 minutes.
-    #[serde(flatten)]
-    rate: QueueRate,
-}
-
 impl StatsCommand {
     pub(super) async fn run(self, config: &Config) -> Result<()> {
         let tasks = database::open_tasks(config).await?;
@@ -95,7 +85,7 @@ impl Stats {
                 .map(|row| row.due + row.delayed + row.blocked)
                 .sum(),
             tasks: by_kind(&backlog, tasks.count_dead().await?, tasks.totals().await?),
-            queues: by_queue(&backlog, tasks.rates().await?, &tasks.limits().await?),
+            queues: queues::join(&backlog, tasks.rates().await?, &tasks.limits().await?),
             workers_alive: workers.iter().filter(|worker| worker.lease_until > now).count(),
         })
     }
@@ -150,7 +140,7 @@ impl Stats {
             ">FAILED/MIN",
             "",
         ]);
-        for QueueStats { depth, paused, rate } in &self.queues {
+        for QueueNow { depth, paused, rate } in &self.queues {
             let waits = depth.oldest_due.map(|since| output::roughly(now - since)).unwrap_or_default();
             let counts =
                 [depth.due, depth.delayed, depth.blocked, depth.running].map(|count| count.to_string());
@@ -222,33 +212,10 @@ fn by_kind(backlog: &[Backlog], dead: Vec<DeadCount>, totals: Vec<Total>) -> Vec
     kinds.into_values().collect()
 }
 
-fn by_queue(backlog: &[Backlog], rates: BTreeMap<String, QueueRate>, limits: &[LimitRow]) -> Vec<QueueStats> {
-    let mut queues: BTreeMap<String, QueueStats> = BTreeMap::new();
-    fn of<'q>(queues: &'q mut BTreeMap<String, QueueStats>, queue: &str) -> &'q mut QueueStats {
-        let fresh = || QueueStats {
-            depth: QueueDepth { queue: queue.to_owned(), ..QueueDepth::default() },
-            ..QueueStats::default()
-        };
-        queues.entry(queue.to_owned()).or_insert_with(fresh)
-    }
-    for (queue, rate) in rates {
-        of(&mut queues, &queue).rate = rate;
-    }
-    for depth in QueueDepth::of(backlog) {
-        let queue = depth.queue.clone();
-        of(&mut queues, &queue).depth = depth;
-    }
-    for limit in limits.iter().filter(|limit| limit.paused) {
-        if let Some(queue) = limit.scope.strip_prefix("queue:") {
-            of(&mut queues, queue).paused = true;
-        }
-    }
-    queues.into_values().collect()
-}
-
 #[cfg(test)]
 mod tests {
     use chrono::TimeDelta;
+    use trunkline_platform::task::{LimitRow, QueueRate};
 
     use super::*;
     use crate::cli::database::testing::place;
@@ -315,7 +282,7 @@ mod tests {
                 counted_at: Some(now - TimeDelta::minutes(9)),
             })),
             tasks: by_kind(&backlog, vec![dead], vec![total]),
-            queues: by_queue(&backlog, BTreeMap::from([("events".to_owned(), rate)]), &[paused]),
+            queues: queues::join(&backlog, BTreeMap::from([("events".to_owned(), rate)]), &[paused]),
             waiting_for_release: 3,
             workers_alive: 2,
         };

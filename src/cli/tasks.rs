@@ -11,6 +11,7 @@ use super::control::{Cancel, ChangeTasks};
 use super::{database, output, payload, timeline};
 use crate::config::Config;
 use crate::mask;
+use crate::timeline as life;
 
 #[derive(Args, Debug)]
 pub(super) struct TasksCommand {
@@ -119,9 +120,9 @@ impl Show {
     async fn text(self, tasks: &Tasks) -> Result<String> {
         let row = tasks.show(self.id).await?.with_context(|| format!("there is no task {}", self.id))?;
         let attempts = tasks.attempts(self.id).await?;
-        let acts = timeline::acts(tasks, self.id).await?;
-        let follow_ups = timeline::follow_ups(tasks, &row).await?;
-        let moments = timeline::of(&row, &attempts, &acts);
+        let acts = life::acts(tasks, self.id).await?;
+        let follow_ups = life::follow_ups(tasks, &row).await?;
+        let moments = life::of(&row, &attempts, &acts);
         let view = |text: &str| if self.unmask { text.to_owned() } else { mask::phones_in(text) };
         let progress = tasks.progress(self.id).await?;
         let progress = progress.map(|said| ProgressRow { note: said.note.as_deref().map(view), ..said });
@@ -133,7 +134,7 @@ impl Show {
             let mut document = as_json(row, self.unmask)?;
             document["attempts"] = json!(attempts);
             document["progress"] = json!(progress);
-            document["timeline"] = json!(timeline::viewed(moments, view));
+            document["timeline"] = json!(life::viewed(moments, view));
             document["follow_ups"] = json!(timeline::follow_ups_json(&follow_ups));
             return output::json(&document);
         }
@@ -142,7 +143,7 @@ impl Show {
         let mut text = format!("task {}  {}  {}\n", row.id, row.kind, row.state);
         text += &about(&row, now, view);
         text += &output::fields(&[("progress", progress.map(|progress| said(&progress, now)))]);
-        text += &format!("\ntimeline\n{}", timeline::told(&timeline::viewed(moments, view), now));
+        text += &format!("\ntimeline\n{}", timeline::told(&life::viewed(moments, view), now));
         if !follow_ups.is_empty() {
             text += &format!("\nfollowed by\n{}", timeline::told_follow_ups(&follow_ups));
         }

@@ -3,39 +3,24 @@
 use std::sync::Arc;
 
 use maud::html;
-use poem::http::StatusCode;
 use poem::web::{Data, Path};
-use poem::{Request, Response, handler};
+use poem::{Request, handler};
 use trunkline_jobs::media::inspect;
 
-use super::{Pages, layout};
-use crate::access::{Scope, Scopes};
+use super::Pages;
+use super::layout::Place;
+use super::visit::Page;
+use crate::access::Scope;
 
 /// `GET /calls/:id`
 #[handler]
-pub(super) async fn show(
-    Data(pages): Data<&Arc<Pages>>,
-    request: &Request,
-    Path(id): Path<String>,
-) -> Response {
-    let caller = match pages.caller(request).await {
-        Ok(caller) => caller,
-        Err(response) => return response,
-    };
-    let (access, source) = (&pages.gate.access, pages.gate.sources.of_request(request));
-    if let Err(denied) = access.allow(&caller, Scopes::of(&[Scope::Read]), source) {
-        return layout::failure(&denied);
-    }
-    let recordings = match inspect::recordings(&pages.db, &id.replace('\0', "")).await {
-        Ok(recordings) => recordings,
-        Err(error) => return layout::failure(&access.refuse(Some(&caller.key), error.into(), source)),
-    };
+pub(super) async fn show(Data(pages): Data<&Arc<Pages>>, request: &Request, Path(id): Path<String>) -> Page {
+    let visit = pages.visit(request).await?;
+    let recordings = inspect::recordings(pages.tasks.db(), &id.replace('\0', "")).await?;
     if recordings.is_empty() {
-        let content =
-            html! { h1 { "No recording" } p { "No recording of the call " code { (id) } " is known." } };
-        return layout::outside(StatusCode::NOT_FOUND, "No recording", &content);
+        return Err(visit.missing(Place::Aside, "recording of this call"));
     }
-    let may_listen = caller.scopes.has(Scope::Pii);
+    let may_listen = visit.caller.scopes.has(Scope::Pii);
     let content = html! {
         h1 { "Call " code { (id) } }
         @for recording in &recordings {
@@ -55,5 +40,5 @@ pub(super) async fn show(
             }
         }
     };
-    layout::page("Call", &caller, &content)
+    Ok(visit.page(Place::Aside, "Call", &content))
 }

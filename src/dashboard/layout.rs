@@ -10,16 +10,51 @@ use crate::access::{Caller, Denied};
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; media-src 'self'; form-action 'self'; \
     frame-ancestors 'none'; base-uri 'none'";
 
+/// Where a page stands in the menu.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Place {
+    Overview,
+    DeadLetters,
+    Tasks,
+    Queues,
+    Audit,
+    /// Reached from elsewhere.
+    Aside,
+}
+
+const MENU: [(Place, &str, &str); 5] = [
+    (Place::Overview, "/", "Overview"),
+    (Place::DeadLetters, "/dead", "Dead letters"),
+    (Place::Tasks, "/tasks", "Tasks"),
+    (Place::Queues, "/queues", "Queues"),
+    (Place::Audit, "/audit", "Audit"),
+];
+
 /// A page for whoever is in.
-pub(super) fn page(title: &str, caller: &Caller, content: &Markup) -> Response {
+pub(super) fn within(
+    status: StatusCode,
+    place: Place,
+    title: &str,
+    caller: &Caller,
+    content: &Markup,
+) -> Response {
     let head = html! {
+        a.skip href="#content" { "Skip to the content" }
         header {
             strong { a href="/" { "Trunkline" } }
-            span.note { (caller.name) }
-            form.inline method="post" action="/logout" { button type="submit" { "Log out" } }
+            nav aria-label="Pages" {
+                @for (entry, path, name) in MENU {
+                    a href=(path) aria-current=[(entry == place).then_some("page")] { (name) }
+                }
+                a href="/api/v1/docs" { "API" }
+            }
+            form.inline method="post" action="/logout" {
+                span.note { (caller.name) " " }
+                button.quiet type="submit" { "Log out" }
+            }
         }
     };
-    answer(StatusCode::OK, title, &head, content)
+    answer(status, title, &head, content)
 }
 
 /// A page for whoever is not.
@@ -51,7 +86,7 @@ fn answer(status: StatusCode, title: &str, head: &Markup, content: &Markup) -> R
                 link rel="stylesheet" href="/assets/style.css";
                 link rel="icon" href="data:,";
             }
-            body { (head) main { (content) } }
+            body { (head) main #content tabindex="-1" { (content) } }
         }
     };
     Response::builder()

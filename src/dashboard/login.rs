@@ -16,21 +16,6 @@ use crate::access::gate::is_cross_site;
 /// Longer than any form of ours.
 const LONGEST_FORM: usize = 4_096;
 
-/// `GET /`
-#[handler]
-pub(super) async fn home(Data(pages): Data<&Arc<Pages>>, request: &Request) -> Response {
-    let caller = match pages.caller(request).await {
-        Ok(caller) => caller,
-        Err(response) => return response,
-    };
-    let content = html! {
-        h1 { "You are in" }
-        p { "Your key " code { (caller.key) } " allows: " (caller.scopes) "." }
-        p { a href="/api/v1/docs" { "What programs can ask" } }
-    };
-    layout::page("Home", &caller, &content)
-}
-
 /// `GET /login`
 #[handler]
 pub(super) fn form() -> Response {

@@ -1,19 +1,34 @@
-//! The pages for people, made on the server and whole without script: log in with a key, look at a call and listen
-//! to it. They stand behind the same door as the API, and ask it for what they play.
+//! The pages for people, made on the server and whole without script. They stand behind the same door as the API.
+//!
+//! * `overview`: is it well, and if not, what to do about it. `runbook`: how.
+//! * `dead`: dead letters, by what they died of; what can be done to them is shown before it is done.
+//! * `tasks`: a task's life, its payload, and what can be done to it. `queues`, `audit`, `call`: as they say.
+//! * `visit`: who looks and what they may. `layout`: the frame. `form`: queries and forms. `parts`: what pages repeat.
 
+mod audit;
 mod call;
+mod dead;
+mod form;
 mod layout;
 mod login;
+mod overview;
+mod parts;
+mod queues;
+mod runbook;
+mod tasks;
+mod visit;
 
 use std::sync::Arc;
 
 use poem::endpoint::make_sync;
 use poem::http::{StatusCode, header};
-use poem::{Endpoint, EndpointExt, IntoResponse, Request, Response, Route, get, post};
-use trunkline_platform::db::Db;
+use poem::{Endpoint, EndpointExt, IntoResponse, Response, Route, get, post};
+use trunkline_platform::job::Jobs;
+use trunkline_platform::task::Tasks;
 
 use crate::access::gate::Gate;
-use crate::access::{Caller, Denied};
+use crate::health::Probes;
+use crate::replays::Replays;
 
 const STYLE: &str = include_str!("style.css");
 
@@ -21,17 +36,47 @@ const STYLE: &str = include_str!("style.css");
 #[derive(Clone)]
 pub struct Pages {
     pub gate: Gate,
-    pub db: Db,
+    pub tasks: Tasks,
+    pub jobs: Arc<dyn Jobs>,
+    pub probes: Probes,
+    pub replays: Replays,
 }
 
 /// The pages, to be put beside what else a process answers.
 pub fn routes(pages: Pages) -> Route {
     let pages = Arc::new(pages);
+    macro_rules! page {
+        ($method:ident $handler:path) => {
+            $method($handler.data(Arc::clone(&pages)))
+        };
+    }
     Route::new()
-        .at("/", get(login::home.data(Arc::clone(&pages))))
+        .at("/", page!(get overview::show))
         .at("/login", get(login::form.data(Arc::clone(&pages))).post(login::enter.data(Arc::clone(&pages))))
-        .at("/logout", post(login::leave.data(Arc::clone(&pages))))
-        .at("/calls/:id", get(call::show.data(pages)))
+        .at("/logout", page!(post login::leave))
+        .at("/dead", page!(get dead::list::groups))
+        .at("/dead/list", page!(get dead::list::list))
+        .at(
+            "/dead/act",
+            get(dead::act::rehearse.data(Arc::clone(&pages)))
+                .post(dead::act::perform.data(Arc::clone(&pages))),
+        )
+        .at("/dead/replays/:id", page!(get dead::replay::replay))
+        .at("/dead/replays/:id/stop", page!(post dead::replay::stop))
+        .at("/tasks", page!(get tasks::list::list))
+        .at("/tasks/:id", page!(get tasks::show::show))
+        .at("/tasks/:id/cancel", page!(post tasks::act::cancel))
+        .at("/tasks/:id/change", page!(post tasks::act::change))
+        .at(
+            "/tasks/:id/edit",
+            get(tasks::edit::edit.data(Arc::clone(&pages)))
+                .post(tasks::edit::try_edit.data(Arc::clone(&pages))),
+        )
+        .at("/queues", page!(get queues::list))
+        .at("/queues/:name/:act", page!(post queues::act))
+        .at("/audit", page!(get audit::list))
+        .at("/runbooks/:name", page!(get runbook::show))
+        .at("/calls/:id", page!(get call::show))
         .at("/assets/style.css", get(style()))
 }
 
@@ -43,17 +88,6 @@ fn style() -> impl Endpoint<Output = Response> {
             .header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")
             .body(STYLE)
     })
-}
-
-impl Pages {
-    /// Who looks; or where to send whoever is not known, or what to tell them.
-    async fn caller(&self, request: &Request) -> Result<Caller, Response> {
-        self.gate.caller(request).await.map_err(|denied| match denied.wait() {
-            Some(_) => layout::failure(&denied),
-            None if matches!(denied, Denied::CrossSite) => layout::failure(&denied),
-            None => see_other("/login"),
-        })
-    }
 }
 
 /// Go and look there.

@@ -9,19 +9,22 @@ use rand::rngs::StdRng;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 use trunkline::access::gate::Gate;
 use trunkline::access::{Access, AccessMetrics, AccessSettings, Keys, NewKey, Scope};
 use trunkline::admin::media::Listeners;
 use trunkline::admin::{self, Desk};
 use trunkline::correlation::CorrelationIds;
 use trunkline::dashboard::{self, Pages};
+use trunkline::health::Probes;
 use trunkline::paths;
+use trunkline::replays::Replays;
 use trunkline::source::Sources;
 use trunkline_jobs::media::MediaStore;
 use trunkline_platform::audit::{self, Actor, AuditFilter, AuditRow};
 use trunkline_platform::task::{NewTask, Tasks};
 
-use crate::harness::{Act, Acts, Env, Play, both_engines};
+use crate::harness::{Act, Acts, Env, Play, both_engines, registry};
 use crate::kept::store;
 
 /// The pages and the API on a port of their own, on a test's database and clock.
@@ -49,10 +52,31 @@ impl Site {
         let access = Access::new(keys, settings, AccessMetrics::new(&Registry::new()).unwrap());
         let gate = Gate { access: access.clone(), sources: Sources::new(Vec::new()) };
         let tasks = env.tasks();
-        let (gate_of_api, listeners) = (gate.clone(), Listeners::default());
-        let desk = Desk { tasks: tasks.clone(), store, gate: gate_of_api, listeners, zone: chrono_tz::UTC };
+        let replays = Replays::new(tasks.clone(), CancellationToken::new());
+        let desk = Desk {
+            tasks: tasks.clone(),
+            jobs: registry(),
+            replays: replays.clone(),
+            store,
+            gate: gate.clone(),
+            listeners: Listeners::default(),
+            zone: chrono_tz::UTC,
+        };
         let api = admin::routes(&desk, CorrelationIds::of_requests(7));
-        let routes: Route = dashboard::routes(Pages { gate, db: env.db.clone() }).nest("/api/v1", api);
+        let pages = Pages {
+            gate,
+            tasks: tasks.clone(),
+            jobs: registry(),
+            probes: Probes {
+                db: env.db.clone(),
+                ring: env.ring(),
+                store: desk.store.clone(),
+                workers: None,
+                clock: env.clock.clone(),
+            },
+            replays,
+        };
+        let routes: Route = dashboard::routes(pages).nest("/api/v1", api);
         let acceptor = TcpListener::bind("127.0.0.1:0").into_acceptor().await.unwrap();
         let address = acceptor.local_addr()[0].as_socket_addr().copied().unwrap();
         tokio::spawn(
@@ -147,15 +171,17 @@ both_engines! {
         let keys = [
             ("read", site.key(&[Scope::Operate]).await),
             ("read_pii", site.key(&[Scope::Read, Scope::Pii]).await),
+            ("operate", site.key(&[Scope::Operate]).await),
             ("admin", site.key(&[Scope::Admin]).await),
         ];
         let too_small = [
             ("read", site.key(&[Scope::Pii]).await),
             ("read_pii", site.key(&[Scope::Admin]).await),
+            ("operate", site.key(&[Scope::Read, Scope::Pii]).await),
             ("admin", site.key(&[Scope::Operate, Scope::Pii]).await),
         ];
         let all = operations(&site).await;
-        assert!(all.len() >= 15, "{all:?}");
+        assert!(all.len() >= 28, "{all:?}");
         for (method, path, scheme) in &all {
             let ask = || site.ask(method.clone(), path).json(&json!({}));
             let wrong = format!("{}0", &expired[..expired.len() - 1]);
@@ -325,6 +351,92 @@ both_engines! {
         assert_eq!(rest["items"].as_array().unwrap().len(), 1);
         let groups = site.read("/api/v1/dead-letters/groups", &key).await;
         assert_eq!((groups.as_array().unwrap().len(), &groups[0]["count"]), (1, &json!(3)));
+    }
+
+    async fn dead_letters_are_acted_on_over_the_api_and_shown_first_what_it_would_be(env: Env) {
+        let site = Site::start(&env).await;
+        let acts = Acts::new();
+        let failing = NewTask::of(&Play { act: Act::FailWhileBroken, ..Play::default() }).unwrap();
+        let ids: Vec<i64> = site.tasks.enqueue(&vec![failing; 4]).await.unwrap().iter().map(|one| one.id().0).collect();
+        env.kit(&acts).drain().await.unwrap();
+        let key = site.key(&[Scope::Operate]).await;
+        let post = |path: &str, body: Value| site.ask(Method::POST, path).bearer_auth(&key).json(&body).send();
+        let done = async |path: &str, body: Value| -> Value {
+            let answer = post(&format!("/api/v1/dead-letters/{path}"), body).await.unwrap();
+            assert_eq!(answer.status(), StatusCode::OK, "{}", answer.text().await.unwrap());
+            answer.json().await.unwrap()
+        };
+        for which in [json!({}), json!({"ids": []}), json!({"ids": ids, "all": true}), json!({"kind": ""}),
+            json!({"kind": "test.play", "all": true}), json!({"kinds": "test.play"})] {
+            let answer = post("/api/v1/dead-letters/discard", json!({"which": which})).await.unwrap();
+            problem(answer, StatusCode::BAD_REQUEST, "invalid").await;
+        }
+        let would = done("retry", json!({"which": {"kind": "test.play"}, "dry_run": true})).await;
+        assert_eq!((&would["done"], &would["dry_run"]), (&json!(4), &json!(true)));
+        let told = done("discard", json!({"which": {"ids": [ids[0], 999_999]}, "reason": "a test"})).await;
+        assert_eq!((&told["ids"], &told["refusals"][0]["why"]), (&json!([ids[0]]), &json!("there is no such task")));
+        let unfit = json!({"which": {"ids": [ids[1]]}, "set": [{"pointer": "/act", "value": 7}], "dry_run": true});
+        assert_eq!(done("edit", unfit).await["refused"], 1);
+        let fit = json!({"which": {"ids": [ids[1]]}, "set": [{"pointer": "/act", "value": "succeed"}], "reason": "a typo"});
+        let change = json!([{"pointer": "/act", "before": "fail_while_broken", "after": "succeed"}]);
+        assert_eq!(done("edit", fit).await["edited"][0]["changes"], change);
+        acts.broken.store(false, std::sync::atomic::Ordering::Relaxed);
+        let replay = done("replays", json!({"which": {"kind": "test.play"}, "reason": "it is up"})).await;
+        let place = format!("/api/v1/dead-letters/replays/{}", replay["id"]);
+        crate::harness::until("the replay ends", async || {
+            env.kit(&acts).drain().await.unwrap();
+            !site.read(&place, &key).await["ended_at"].is_null()
+        })
+        .await;
+        let replay = site.read(&place, &key).await;
+        assert_eq!((&replay["done"], &replay["stopped"]), (&json!(2), &Value::Null), "{replay}");
+        let acted: Vec<(String, Option<String>)> = entries(&env).await.into_iter()
+            .filter(|row| row.subject.starts_with("task:")).map(|row| (row.action, row.reason)).collect();
+        let act = |action: &str, reason: &str| (action.to_owned(), Some(reason.to_owned()));
+        assert_eq!(acted, [act("task.discard", "a test"), act("task.edit", "a typo"), act("task.retry", "it is up"), act("task.retry", "it is up")]);
+    }
+
+    async fn tasks_are_enqueued_once_for_a_key_and_cancelled_and_changed(env: Env) {
+        let site = Site::start(&env).await;
+        let key = site.key(&[Scope::Operate]).await;
+        let post = |path: &str, body: Value| site.ask(Method::POST, path).bearer_auth(&key).json(&body);
+        let later = env.clock.now() + TimeDelta::hours(1);
+        let task = json!({"kind": "test.play", "payload": {"act": "succeed"}, "run_at": later, "reason": "a test"});
+        let enqueue = async |request: Option<&str>| -> Value {
+            let post = post("/api/v1/tasks", task.clone());
+            let post = match request { Some(key) => post.header("idempotency-key", key), None => post };
+            let answer = post.send().await.unwrap();
+            assert_eq!(answer.status(), StatusCode::OK, "{}", answer.text().await.unwrap());
+            answer.json().await.unwrap()
+        };
+        let first = enqueue(Some("r-1")).await;
+        assert_eq!(first["outcome"], "new");
+        assert_eq!(enqueue(Some("r-1")).await, json!({"id": first["id"], "outcome": "existing"}));
+        assert_ne!(enqueue(Some("r-2")).await["id"], first["id"]);
+        assert_ne!(enqueue(None).await["id"], first["id"]);
+        let other = json!({"kind": "test.hang", "payload": {}});
+        let answer = post("/api/v1/tasks", other).header("idempotency-key", "r-1").send().await.unwrap();
+        problem(answer, StatusCode::CONFLICT, "conflict").await;
+        for payload in [json!({}), json!({"act": 7}), json!({"act": "succeed", "more": 1})] {
+            let answer = post("/api/v1/tasks", json!({"kind": "test.play", "payload": payload})).send().await.unwrap();
+            problem(answer, StatusCode::BAD_REQUEST, "invalid").await;
+        }
+        let place = format!("/api/v1/tasks/{}", first["id"]);
+        let answer = post(&format!("{place}/change"), json!({"priority": "low"})).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        assert_eq!(site.read(&place, &key).await["task"]["priority"], 3);
+        for bad in [json!({}), json!({"queue": "nowhere"})] {
+            problem(post(&format!("{place}/change"), bad).send().await.unwrap(), StatusCode::BAD_REQUEST, "invalid").await;
+        }
+        let cancel = |place: &str| post(&format!("{place}/cancel"), json!({"reason": "no need"})).send();
+        assert_eq!(cancel(&place).await.unwrap().json::<Value>().await.unwrap()["told"], false);
+        problem(cancel(&place).await.unwrap(), StatusCode::CONFLICT, "conflict").await;
+        problem(cancel("/api/v1/tasks/999999").await.unwrap(), StatusCode::NOT_FOUND, "not_found").await;
+        let answer = post("/api/v1/queues/test/pause", json!({"reason": "down"})).send().await.unwrap();
+        assert_eq!(answer.json::<Value>().await.unwrap()["paused"], true);
+        let queues = site.read("/api/v1/queues", &key).await;
+        assert_eq!((&queues[0]["name"], &queues[0]["paused"]), (&json!("test"), &json!(true)));
+        problem(post("/api/v1/queues/x/pause", json!({})).send().await.unwrap(), StatusCode::NOT_FOUND, "not_found").await;
     }
 
     async fn the_allowance_of_a_key_is_told_and_kept(env: Env) {

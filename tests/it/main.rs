@@ -22,6 +22,7 @@ mod commits;
 mod contacts;
 mod control;
 mod conversations;
+mod dashboard;
 mod db_limits;
 mod dead_cli;
 mod dead_letters;

@@ -12,7 +12,7 @@ use trunkline_platform::task::{self, CONTROL_BATCH, Outcome, TaskId, Tasks};
 use super::select::SelectArgs;
 use crate::cli::audit::ActorArgs;
 use crate::cli::{output, payload};
-use crate::mask;
+use crate::mask::{self, View};
 
 #[derive(Args, Debug)]
 pub(super) struct Retry {
@@ -169,7 +169,7 @@ impl Told {
         let edited: Vec<Value> = self
             .edited
             .iter()
-            .map(|one| json!({"id": one.id, "changes": shown(&one.changes, unmask)}))
+            .map(|one| json!({"id": one.id, "changes": View::of(unmask).changes(&one.changes)}))
             .collect();
         json!({"dry_run": dry_run, "done": self.done, "refused": refused, "edited": edited})
     }
@@ -179,7 +179,11 @@ impl Told {
         let verb = if dry_run { format!("would be {word}") } else { word.to_owned() };
         for id in &self.done {
             text += &format!("task {id} {verb}\n");
-            let changes = self.edited.iter().find(|one| one.id == *id).map(|one| shown(&one.changes, unmask));
+            let changes = self
+                .edited
+                .iter()
+                .find(|one| one.id == *id)
+                .map(|one| View::of(unmask).changes(&one.changes));
             for change in changes.iter().filter_map(Value::as_array).flatten() {
                 let side =
                     |name: &str| change.get(name).map_or_else(|| "nothing".to_owned(), Value::to_string);
@@ -191,45 +195,5 @@ impl Told {
             text += &format!("task {id} refused: {}\n", view(why));
         }
         text + &format!("{} {verb}, {} refused\n", self.done.len(), self.refused.len())
-    }
-}
-
-/// Changes as the reader may see them. Their places tell whether a value is personal.
-fn shown(changes: &Value, unmask: bool) -> Value {
-    if unmask {
-        return changes.clone();
-    }
-    let mut changes = changes.clone();
-    for change in changes.as_array_mut().into_iter().flatten() {
-        let name = change["pointer"]
-            .as_str()
-            .and_then(|place| place.rsplit('/').find(|word| word.parse::<u32>().is_err()));
-        let name = name.unwrap_or_default().to_owned();
-        for side in ["before", "after"] {
-            if let Some(value) = change.get_mut(side) {
-                // Masked under the name it stands under.
-                let masked = mask::json(&json!({&name: value.clone()}).to_string());
-                *value = masked.get(&name).cloned().unwrap_or_default();
-            }
-        }
-    }
-    changes
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_changes_is_told_without_people_in_it() {
-        let changes = json!([
-            {"pointer": "/to", "before": "+12125550101", "after": "+12125550102"},
-            {"pointer": "/event", "before": 7, "after": 8},
-            {"pointer": "/texts/0", "after": "call +12125550101"},
-        ]);
-        let told = shown(&changes, false);
-        assert!(!told.to_string().contains("1212555"), "{told}");
-        assert_eq!(told[1], json!({"pointer": "/event", "before": 7, "after": 8}));
-        assert_eq!(shown(&changes, true), changes);
     }
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use thiserror::Error;
 
 use super::schema::{Fault, faults};
-use super::{Job, Registry};
+use super::{Job, Queue, Registry};
 use crate::task::NewTask;
 
 /// The jobs of a release without their types, for whoever handles payloads by the name of the job.
@@ -21,6 +21,15 @@ pub trait Jobs: Send + Sync {
     /// # Errors
     /// When the job is not known or cannot read it.
     fn read(&self, kind: &str, version: i32, payload: &str) -> Result<NewTask, PayloadError>;
+
+    /// Whether this release can run a task of this kind and payload version.
+    fn can_run(&self, kind: &str, version: i32) -> bool;
+
+    /// The JSON schema of a job's payload. Absent: there is no such job.
+    fn schema_of(&self, kind: &str) -> Option<Value>;
+
+    /// Every queue a job uses, in order.
+    fn queue_names(&self) -> Vec<&'static str>;
 }
 
 /// Why a payload is none for this job.
@@ -48,6 +57,18 @@ impl<S: Send + Sync + 'static> Jobs for Registry<S> {
         }
         (job.task)(job.version, &payload.to_string())
             .map_err(|source| PayloadError::Unreadable { kind: job.name, source })
+    }
+
+    fn can_run(&self, kind: &str, version: i32) -> bool {
+        self.knows(kind, version)
+    }
+
+    fn schema_of(&self, kind: &str) -> Option<Value> {
+        Some(self.get(kind)?.schema().to_value())
+    }
+
+    fn queue_names(&self) -> Vec<&'static str> {
+        self.queues().into_iter().map(Queue::name).collect()
     }
 
     fn read(&self, kind: &str, version: i32, payload: &str) -> Result<NewTask, PayloadError> {

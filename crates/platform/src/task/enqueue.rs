@@ -48,6 +48,15 @@ impl Enqueued {
         }
     }
 
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::New(_) => "new",
+            Self::Existing(_) => "existing",
+            Self::Replaced(_) => "replaced",
+            Self::Pushed(_) => "pushed",
+        }
+    }
+
     pub fn is_new(self) -> bool {
         matches!(self, Self::New(_))
     }
@@ -101,6 +110,11 @@ impl TaskTx {
             }
         }
         Ok(answers)
+    }
+
+    pub(super) async fn enqueue_one(&mut self, task: &NewTask) -> Result<Enqueued, DbError> {
+        let enqueued = self.enqueue(std::slice::from_ref(task)).await?.pop();
+        enqueued.ok_or_else(|| DbError::of("INSERT_TASKS", sqlx::Error::RowNotFound))
     }
 
     pub(super) async fn insert(&mut self, tasks: &[NewTask]) -> Result<Vec<Inserted>, DbError> {

@@ -5,6 +5,7 @@
 //! Each state change compares what it must not overwrite (R2), and one that touched no row is told as such.
 
 mod admit;
+mod by_hand;
 mod claim;
 mod control;
 pub mod dead;

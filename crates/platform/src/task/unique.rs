@@ -10,6 +10,9 @@ use crate::db::{DbError, sql_text};
 use crate::job::Priority;
 use crate::ring::Bell;
 
+/// Stands for a kind where the keys of requests are held. No job can be called so.
+const REQUESTS: &str = "request:enqueue";
+
 crate::statements! {
     /// The unfinished task that holds a key.
     FIND_UNIQUE = same {
@@ -85,6 +88,25 @@ impl TaskTx {
         };
         SET_HOLDER.bind(task.kind).bind(key.as_ref()).bind(id.0).execute(&mut self.session).await?;
         Ok(Enqueued::New(id))
+    }
+
+    /// Enqueues a task unless a request with this key did so within its period: then that one's task is the answer.
+    pub(super) async fn enqueue_once(
+        &mut self,
+        task: &NewTask,
+        key: &str,
+        period: TimeDelta,
+    ) -> Result<Enqueued, DbError> {
+        let (key, now) = (sql_text(key), self.clock.now());
+        let hold = HOLD_KEY.bind(REQUESTS).bind(key.as_ref()).bind(now + period).bind(now);
+        if hold.execute(&mut self.session).await? == 0 {
+            let query = FIND_HOLDER.bind(REQUESTS).bind(key.as_ref());
+            return Ok(Enqueued::Existing(query.one::<Holder>(&mut self.session).await?.id));
+        }
+        let enqueued = self.enqueue_one(task).await?;
+        let holder = SET_HOLDER.bind(REQUESTS).bind(key.as_ref()).bind(enqueued.id().0);
+        holder.execute(&mut self.session).await?;
+        Ok(enqueued)
     }
 
     /// Does to the holder of the key what the second task asks for, if the holder still waits.

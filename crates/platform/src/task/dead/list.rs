@@ -159,6 +159,14 @@ pub struct DeadFilter {
 }
 
 impl DeadFilter {
+    /// Whether no condition is set: it finds every dead letter.
+    pub fn is_empty(&self) -> bool {
+        let Self { kind, queue, fingerprint, error, since, until } = self;
+        [kind, queue, fingerprint, error].into_iter().all(Option::is_none)
+            && since.is_none()
+            && until.is_none()
+    }
+
     /// Whether a dead letter, as it is now, is one the filter finds.
     pub(super) fn finds(&self, row: &DeadRow) -> bool {
         let same =

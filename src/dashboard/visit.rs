@@ -1,0 +1,124 @@
+//! Who looks at a page, what they may do there, and how they are told no.
+
+use std::net::IpAddr;
+
+use chrono::{DateTime, Utc};
+use maud::{Markup, html};
+use poem::http::StatusCode;
+use poem::{Request, Response};
+use trunkline_platform::audit::{Act, Actor};
+use trunkline_platform::db::DbError;
+
+use super::layout::{self, Place};
+use super::{Pages, see_other};
+use crate::access::{Caller, Denied, Scope, Scopes};
+use crate::mask::View;
+
+/// Somebody whose key allows what the page takes.
+pub(super) struct Visit<'p> {
+    pub(super) pages: &'p Pages,
+    pub(super) caller: Caller,
+    pub(super) now: DateTime<Utc>,
+    source: IpAddr,
+}
+
+/// A page instead of the one that was asked for.
+pub(super) struct Stop(Box<Response>);
+
+/// What a page comes to.
+pub(super) type Page = Result<Response, Stop>;
+
+impl Pages {
+    /// Lets in whoever may look.
+    pub(super) async fn visit(&self, request: &Request) -> Result<Visit<'_>, Stop> {
+        self.visit_with(request, Scope::Read).await
+    }
+
+    /// Lets in whoever may act. Only a page of ours can have sent them.
+    pub(super) async fn operator(&self, request: &Request) -> Result<Visit<'_>, Stop> {
+        self.visit_with(request, Scope::Operate).await
+    }
+
+    async fn visit_with(&self, request: &Request, scope: Scope) -> Result<Visit<'_>, Stop> {
+        let source = self.gate.sources.of_request(request);
+        let caller = self.gate.caller(request).await.map_err(|denied| match denied.wait() {
+            Some(_) => Stop::from(denied),
+            None if matches!(denied, Denied::CrossSite) => denied.into(),
+            None => see_other("/login").into(),
+        })?;
+        self.gate.access.allow(&caller, Scopes::of(&[scope]), source)?;
+        Ok(Visit { pages: self, caller, now: self.tasks.clock().now(), source })
+    }
+}
+
+impl Visit<'_> {
+    pub(super) fn page(&self, place: Place, title: &str, content: &Markup) -> Response {
+        layout::within(StatusCode::OK, place, title, &self.caller, content)
+    }
+
+    /// There is no such thing.
+    pub(super) fn missing(&self, place: Place, what: &str) -> Stop {
+        let content = html! { h1 { "There is no " (what) } };
+        layout::within(StatusCode::NOT_FOUND, place, "Not there", &self.caller, &content).into()
+    }
+
+    /// What was sent cannot be meant, or cannot be done.
+    pub(super) fn refuse(&self, place: Place, why: &str) -> Stop {
+        let content = html! { h1 { "This cannot be done" } p.problem role="alert" { (why) } };
+        layout::within(StatusCode::BAD_REQUEST, place, "Not done", &self.caller, &content).into()
+    }
+
+    pub(super) fn may_operate(&self) -> bool {
+        self.caller.scopes.has(Scope::Operate)
+    }
+
+    pub(super) fn actor(&self, reason: Option<&str>) -> Actor {
+        self.caller.actor(reason.map(str::to_owned))
+    }
+
+    /// How personal things are to be shown. As they are only to a key with `pii`, and not without an entry in the
+    /// audit.
+    pub(super) async fn view(&self, unmask: bool, subject: &str) -> Result<View, Stop> {
+        if unmask {
+            let access = &self.pages.gate.access;
+            access.allow(&self.caller, Scopes::of(&[Scope::Pii]), self.source)?;
+            let act = Act { action: "unmask", subject: subject.to_owned(), before: None, after: None };
+            access.record_look(&self.caller, act).await?;
+        }
+        Ok(View::of(unmask))
+    }
+}
+
+impl From<Response> for Stop {
+    fn from(response: Response) -> Self {
+        Self(Box::new(response))
+    }
+}
+
+impl From<Denied> for Stop {
+    fn from(denied: Denied) -> Self {
+        layout::failure(&denied).into()
+    }
+}
+
+impl From<DbError> for Stop {
+    fn from(error: DbError) -> Self {
+        let (status, says) = match error.is_passing() {
+            true => (StatusCode::SERVICE_UNAVAILABLE, "The database is away or busy. Try again in a moment."),
+            false => (StatusCode::INTERNAL_SERVER_ERROR, "This failed on our side. The log tells why."),
+        };
+        tracing::error!(error = &error as &dyn std::error::Error, "a page could not be made");
+        let content = html! {
+            h1 { "No page" }
+            p.problem role="alert" { (says) }
+            p { "What to do while the database is away is in the runbook " code { "ops/docs/runbooks/database-away.md" } "." }
+        };
+        layout::outside(status, "No page", &content).into()
+    }
+}
+
+impl From<Stop> for poem::Error {
+    fn from(stop: Stop) -> Self {
+        Self::from_response(*stop.0)
+    }
+}
