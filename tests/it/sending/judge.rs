@@ -39,8 +39,6 @@ const OTHER_POINTS: [&str; 5] = [
     "finish.before_commit",
     "finish.after_commit",
 ];
-/// No task may die three times: it would be a dead letter.
-const DEATHS_IN_A_ROW: usize = 2;
 
 /// How the process ends.
 #[derive(Clone, Copy, Debug)]
@@ -117,19 +115,14 @@ async fn play(seed: u64, env: Env) -> Result<usize, String> {
         whom.into_iter().take(PEOPLE / 3).map(|who| (random.random_range(0..PEOPLE * 2), who)).collect();
 
     let began = Instant::now();
-    let mut in_a_row = 0;
     stage.start_campaign("spring", &plans[0], &people).await;
     let mut second = Some(random.random_range(0..PEOPLE));
-    let mut death = None;
     loop {
         if began.elapsed() > PATIENCE {
             return Err(told(&stage, seed, &["it did not come to its end".to_owned()]));
         }
         if !stage.lives() {
-            if death.is_some() {
-                in_a_row += 1;
-            }
-            death = if in_a_row < DEATHS_IN_A_ROW { deaths.pop() } else { None };
+            let death = if stage.may_die().await { deaths.pop() } else { None };
             let point = match death {
                 Some(Death::At(point, hit)) => Some((point, hit)),
                 _ => None,
@@ -173,7 +166,6 @@ async fn play(seed: u64, env: Env) -> Result<usize, String> {
             Rest::Busy => {}
             Rest::Leapt => {
                 stage.tell("leapt");
-                in_a_row = 0;
                 if !deaths.is_empty() && random.random_bool(0.4) {
                     // An armed point can only be set at a start.
                     stage.stop().await;

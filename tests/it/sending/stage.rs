@@ -179,6 +179,17 @@ impl Stage {
         self.env.tasks().list(&filter).await.unwrap()
     }
 
+    /// Whether no task would die for the third time with the process: that makes it a dead letter. What a dead process held has not
+    /// been counted yet.
+    pub(super) async fn may_die(&self) -> bool {
+        let tasks = self.all_tasks().await;
+        let unfinished =
+            tasks.iter().filter(|task| matches!(task.state, TaskState::Pending | TaskState::Running));
+        unfinished
+            .map(|task| task.crashes + i32::from(task.state == TaskState::Running))
+            .all(|deaths| deaths < 2)
+    }
+
     /// When the next task is due, if no one is at work before.
     async fn quiet_until(&self) -> Quiet {
         let tasks = self.all_tasks().await;
