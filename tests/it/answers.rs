@@ -21,7 +21,7 @@ const WHO_WE_ARE: &str = "Acme Plumbing, (212) 555-0199. Reply STOP to opt out."
 
 const LIMIT: RateLimit = RateLimit { per_second: 10, reserved: 2 };
 /// Where the program may die on the way from a word to its confirmation.
-const STEPS: [&str; 5] = [
+pub(crate) const ANSWERING: [&str; 5] = [
     "message.after_commit",
     "send.before_intent",
     "send.after_intent",
@@ -196,7 +196,7 @@ both_engines! {
             .set("TRUNKLINE_OPENPHONE_API_URL", simulator.url().as_str())
             .set("TRUNKLINE_OPENPHONE_API_KEY", "simulated-api-key");
         let keeper = Keeper::new(&env).await;
-        for (n, point) in (1_000..).zip(STEPS) {
+        for (n, point) in (1_000..).zip(ANSWERING) {
             let number = format!("+1212555{n}");
             let now = env.live_tasks().clock().now();
             let told = text(&format!("AC{n}"), &number, now, "revoke");

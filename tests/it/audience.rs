@@ -11,6 +11,9 @@ use crate::campaigns::{Stage, ana, line};
 use crate::faults::crash_points::die_at;
 use crate::harness::{Env, Program, both_engines, provider, until};
 
+/// Where it dies while recipients are written down.
+pub(crate) const FREEZING: [&str; 2] = ["campaign.before_freeze", "campaign.after_freeze"];
+
 /// More than two pages.
 const MANY: usize = 2_300;
 
@@ -115,7 +118,7 @@ both_engines! {
         let campaign = create(tx.session(), "sale", &plan, &ana(), now).await.unwrap();
         make_move(&mut tx, campaign.id, Move::Start, None, &ana(), now).await.unwrap();
         tx.commit().await.unwrap();
-        for point in ["campaign.before_freeze", "campaign.after_freeze"] {
+        for point in FREEZING {
             die_at(&mut program, point, 1).await;
         }
         program.start().await.unwrap();

@@ -12,6 +12,8 @@ use trunkline_openphone::event::Generation;
 use trunkline_openphone::factory::Factory;
 use trunkline_platform::task::TaskState;
 
+use crate::answers::ANSWERING;
+use crate::audience::FREEZING;
 use crate::campaigns::SENDING;
 use crate::contacts::IMPORTING;
 use crate::experiments::DECIDING;
@@ -136,6 +138,8 @@ fn every_crash_point_in_the_source_is_died_at() {
         .chain(TICKING)
         .chain(crate::keys::ROTATING)
         .chain(SENDING)
+        .chain(ANSWERING)
+        .chain(FREEZING)
         .chain(DECIDING)
         .chain(IMPORTING)
         .chain(RECONCILING)
