@@ -127,7 +127,7 @@ mod tests {
         assert!(score("heater out", &["My heater", "is out."]).is_some());
         assert!(score("heater off", &["My heater", "is out."]).is_none());
         assert!(score("\"heater out\"", &["My heater", "out."]).is_none(), "a phrase is said in one go");
-        assert!(score("\"my heat*\" ou*", &["My heaters", "Out."]).is_some());
+        assert!(score("\"my heat*\" out*", &["My heaters", "Out."]).is_some());
         assert!(score("", &["anything"]).is_some());
     }
 
