@@ -39,6 +39,20 @@ fn who_comes_in_vain_learns_when_there_is_a_token() {
     assert_eq!(window.take(LIMIT, Share::Campaign, 1, refused.next).granted, 1);
 }
 
+/// Times are kept to the microsecond. Whoever came again at one that was cut off would be sent to that very moment for ever.
+#[test]
+fn at_the_time_that_was_told_there_is_a_token() {
+    for per_second in 3..=60 {
+        let limit = RateLimit { per_second, reserved: 2 };
+        let (mut window, mut comes) = (Window::default(), start());
+        for _ in 0..100 {
+            assert_ne!(window.take(limit, Share::Campaign, 1, comes).granted, 0, "{per_second} a second");
+            let next = window.take(limit, Share::Campaign, 0, comes).next;
+            comes = DateTime::from_timestamp_micros(next.timestamp_micros()).unwrap();
+        }
+    }
+}
+
 #[test]
 fn campaigns_go_evenly_and_may_make_up_for_a_little_lateness() {
     let (mut window, now) = (Window::default(), start());

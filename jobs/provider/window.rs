@@ -85,6 +85,12 @@ pub struct Window {
     pub(super) turn_at: Option<DateTime<Utc>>,
 }
 
+/// So many parts of a second, rounded up to what a time is kept with: at the time that was told, it has come.
+fn part_of_second(parts: u32, of: u32) -> TimeDelta {
+    let micros = (u64::from(parts) * 1_000_000).div_ceil(u64::from(of.max(1)));
+    TimeDelta::microseconds(i64::try_from(micros).unwrap_or(i64::MAX))
+}
+
 impl Window {
     /// Requests a second at present: the limit, or what a 429 left of it and time gave back.
     pub fn allowed(&self, limit: RateLimit, now: DateTime<Utc>) -> u32 {
@@ -118,11 +124,7 @@ impl Window {
             let at = self.taken.len().checked_sub(count as usize)?;
             self.taken.get(at).copied()
         };
-        let evenly = |count: u32| {
-            let behind = i32::try_from(count).ok()?;
-            let (ceiling, at) = (i32::try_from(ceiling).ok()?, before(count)?);
-            Some(at + SECOND * behind / ceiling - SLACK)
-        };
+        let evenly = |count: u32| Some(before(count)? + part_of_second(count, ceiling) - SLACK);
         let paced = if share == Share::Campaign { 1..ceiling } else { 0..0 };
         let of_all = before(allowed).map(|at| at + SECOND + GUARD);
         let of_share = before(ceiling).map(|at| at + SECOND);
