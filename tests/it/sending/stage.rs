@@ -181,13 +181,14 @@ impl Stage {
 
     /// Whether no task would die for the third time with the process: that makes it a dead letter. What a dead process held has not
     /// been counted yet.
+    /// One death is left over: a process that is starved of its lease counts as another.
     pub(super) async fn may_die(&self) -> bool {
         let tasks = self.all_tasks().await;
         let unfinished =
             tasks.iter().filter(|task| matches!(task.state, TaskState::Pending | TaskState::Running));
         unfinished
             .map(|task| task.crashes + i32::from(task.state == TaskState::Running))
-            .all(|deaths| deaths < 2)
+            .all(|deaths| deaths < 1)
     }
 
     /// When the next task is due, if no one is at work before.
