@@ -10,7 +10,7 @@ use serde_json::json;
 use trunkline_jobs::campaigns::experiment::{DecideWinners, WinnerRule, promote};
 use trunkline_jobs::campaigns::report::{Line, Part, export, report};
 use trunkline_jobs::campaigns::{
-    self, Audience, HOLDOUT, Move, OperateError, Plan, State, Variant, add_recipients, create, make_move,
+    self, Audience, HOLDOUT, Move, OperateError, Plan, State, Variant, add_recipients, create, make_move, resume_without,
 };
 use trunkline_jobs::contacts::export::Format;
 use trunkline_jobs::contacts::optout::{self, Channel, Verdict};
@@ -225,6 +225,26 @@ both_engines! {
         assert!(rows.iter().all(|row| row.variant.as_deref() == Some(text_of(&row.body))), "the ledger says what was sent");
         assert!(stage.outcomes(id).await["refused holdout"] > 0);
         assert!(matches!(promoted(&env, id, "B").await, Err(OperateError::NotUnderWay(State::Completed))));
+    }
+
+    async fn a_text_that_is_sent_no_more_is_not_promoted_and_a_promoted_one_is_not_left_out(env: Env) {
+        let stage = Stage::new(&env, "").await;
+        let plan = Plan { variants: texts(), rate: Some("10/m".to_owned()), ..stage.plan() };
+        let id = stage.started(&plan, &numbers(40)).await;
+        stage.pass(TimeDelta::minutes(1)).await;
+        let without = async |text: &str| {
+            stage.make(id, Move::Pause).await.unwrap();
+            let mut tx = env.tasks().begin().await.unwrap();
+            let resumed = resume_without(&mut tx, id, text, &ana(), env.clock.now()).await;
+            if resumed.is_ok() {
+                tx.commit().await.unwrap();
+            }
+            resumed
+        };
+        without("B").await.unwrap();
+        assert!(matches!(promoted(&env, id, "B").await, Err(OperateError::NoSuchText { .. })));
+        assert!(promoted(&env, id, "A").await.unwrap());
+        assert!(matches!(without("A").await, Err(OperateError::Promoted(text)) if text == "A"));
     }
 
     async fn a_text_that_more_people_answer_is_promoted_by_itself_and_none_is_without_a_difference(env: Env) {

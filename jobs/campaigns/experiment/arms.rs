@@ -35,6 +35,7 @@ pub async fn arms(session: &mut Session, campaign: &CampaignRow) -> Result<Vec<A
             texts: counted(|count| count.texts),
             replies: counted(|count| count.replies),
             opt_outs: counted(|count| count.opt_outs),
+            left_out: campaign.plan.0.without.contains(&variant.name),
         }
     });
     Ok(arms.collect())

@@ -29,11 +29,14 @@ pub async fn promote(
     now: DateTime<Utc>,
 ) -> Result<bool, OperateError> {
     let row = table::lock(tx, id).await?.ok_or(OperateError::Unknown(id))?;
-    if row.plan.0.variant(text).is_none() {
-        let texts: Vec<&str> = row.plan.0.variants.iter().map(|variant| variant.name.as_str()).collect();
+    let plan = &row.plan.0;
+    let sent =
+        || plan.variants.iter().map(|variant| &variant.name).filter(|name| !plan.without.contains(name));
+    if !sent().any(|name| name == text) {
+        let texts: Vec<&str> = sent().map(String::as_str).collect();
         return Err(OperateError::NoSuchText { text: text.to_owned(), texts: texts.join(", ") });
     }
-    if row.plan.0.variants.len() < 2 {
+    if plan.variants.len() < 2 {
         return Err(OperateError::OneText);
     }
     if !matches!(row.state, State::Running | State::Paused) {

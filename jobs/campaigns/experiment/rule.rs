@@ -42,6 +42,8 @@ pub struct Arm {
     pub replies: u64,
     /// Recipients who asked to stop.
     pub opt_outs: u64,
+    /// It is sent no more, so it can neither win nor stand in the way.
+    pub left_out: bool,
 }
 
 /// Two texts beside each other.
@@ -57,7 +59,7 @@ pub struct Pair {
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "standing")]
 pub enum Standing {
-    /// There is one text.
+    /// There is one text, or one is left.
     NothingToCompare,
     /// Of this one not enough have left.
     TooFew {
@@ -121,6 +123,9 @@ pub fn pairs(arms: &[Arm], rule: &WinnerRule) -> Vec<Pair> {
 
 /// Whether a text has won. It may be asked at any time, and as often as one likes.
 pub fn standing(arms: &[Arm], rule: &WinnerRule) -> Standing {
+    // Of as many comparisons as there were texts at first: who leaves one out may have looked at the figures.
+    let alpha = rule.alpha(arms.len());
+    let arms: Vec<&Arm> = arms.iter().filter(|arm| !arm.left_out).collect();
     if arms.len() < 2 {
         return Standing::NothingToCompare;
     }
@@ -128,22 +133,21 @@ pub fn standing(arms: &[Arm], rule: &WinnerRule) -> Standing {
     if let Some(few) = arms.iter().min_by_key(|arm| arm.texts).filter(|arm| arm.texts < minimum) {
         return Standing::TooFew { text: few.name.clone(), missing: minimum - few.texts };
     }
-    let alpha = rule.alpha(arms.len());
     let better = match rule.metric {
         Metric::Replies => Difference::More,
         Metric::OptOuts => Difference::Less,
     };
-    let others = |arm: &Arm| arms.iter().filter(move |other| other.name != arm.name).collect::<Vec<_>>();
     let differs = |one: &Arm, other: &Arm, metric, difference| {
-        one.against(other, metric, alpha).difference == Some(difference)
+        one.name != other.name && one.against(other, metric, alpha).difference == Some(difference)
     };
-    let wins = |arm: &&Arm| others(arm).iter().all(|other| differs(arm, other, rule.metric, better));
-    let Some(winner) = arms.iter().find(wins) else { return Standing::Open };
-    let harmed =
-        others(winner).into_iter().find(|other| differs(winner, other, Metric::OptOuts, Difference::More));
-    match harmed {
-        Some(other) => Standing::Guarded { text: winner.name.clone(), other: other.name.clone() },
-        None => Standing::Winner { text: winner.name.clone() },
+    let wins = |arm: &Arm| {
+        arms.iter().all(|other| other.name == arm.name || differs(arm, other, rule.metric, better))
+    };
+    let Some(winner) = arms.iter().find(|arm| wins(arm)) else { return Standing::Open };
+    let text = winner.name.clone();
+    match arms.iter().find(|other| differs(winner, other, Metric::OptOuts, Difference::More)) {
+        Some(other) => Standing::Guarded { text, other: other.name.clone() },
+        None => Standing::Winner { text },
     }
 }
 
@@ -163,7 +167,7 @@ impl Arm {
 impl fmt::Display for Standing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NothingToCompare => f.write_str("there is one text"),
+            Self::NothingToCompare => f.write_str("there is one text, or one is left"),
             Self::TooFew { text, missing } => {
                 write!(f, "too early: {missing} more of text {text} must leave first")
             }
@@ -186,7 +190,7 @@ mod tests {
     use super::*;
 
     fn arm(name: &str, texts: u64, replies: u64, opt_outs: u64) -> Arm {
-        Arm { name: name.to_owned(), weight: 1, texts, replies, opt_outs }
+        Arm { name: name.to_owned(), weight: 1, texts, replies, opt_outs, left_out: false }
     }
 
     fn winner(text: &str) -> Standing {
@@ -204,6 +208,15 @@ mod tests {
         assert_eq!(standing(&[a.clone(), b.clone(), as_good], &rule), Standing::Open);
         let early = standing(&[a, Arm { texts: 60, ..b }], &rule);
         assert_eq!(early, Standing::TooFew { text: "B".to_owned(), missing: 40 });
+    }
+
+    #[test]
+    fn a_text_that_is_sent_no_more_neither_wins_nor_stands_in_the_way() {
+        let rule = WinnerRule::default();
+        let left_out = Arm { left_out: true, ..arm("C", 20, 90, 0) };
+        let [a, b] = [arm("A", 500, 30, 0), arm("B", 500, 80, 0)];
+        assert_eq!(standing(&[a.clone(), b, left_out.clone()], &rule), winner("B"));
+        assert_eq!(standing(&[a, left_out], &rule), Standing::NothingToCompare);
     }
 
     #[test]
