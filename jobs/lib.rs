@@ -8,7 +8,7 @@
 //! * [`campaigns`]: one text to many people; [`sends`]: the ledger of every text of ours.
 //! * [`provider`]: the provider's API, behind the rate that everybody shares.
 //! * [`reconcile`]: what webhooks missed, asked for and told after all.
-//! * [`search`]: what people wrote and said, found again.
+//! * [`search`]: what people wrote and said, found again. [`export`]: rows on their way out.
 //! * [`upkeep`]: what keeps the database small and quick.
 //!
 //! Events come in any order and more than once. Every row that is kept from them is a join: what an event
@@ -22,6 +22,7 @@ pub mod campaigns;
 pub mod contacts;
 mod conversations;
 pub mod events;
+pub mod export;
 pub mod media;
 pub mod messages;
 pub mod provider;
@@ -110,8 +111,6 @@ pub fn statements() -> impl Iterator<Item = &'static Stmt> {
     let own =
         [conversations::STATEMENTS, events::STATEMENTS, provider::STATEMENTS, provider_tasks::STATEMENTS];
     let groups = [
-        campaigns::STATEMENTS,
-        contacts::STATEMENTS,
         media::STATEMENTS,
         messages::STATEMENTS,
         reconcile::STATEMENTS,
@@ -119,5 +118,11 @@ pub fn statements() -> impl Iterator<Item = &'static Stmt> {
         sends::STATEMENTS,
         upkeep::STATEMENTS,
     ];
-    own.into_iter().chain(calls::statements()).chain(groups.into_iter().flatten().copied()).flatten().copied()
+    own.into_iter()
+        .chain(calls::statements())
+        .chain(campaigns::statements())
+        .chain(contacts::statements())
+        .chain(groups.into_iter().flatten().copied())
+        .flatten()
+        .copied()
 }

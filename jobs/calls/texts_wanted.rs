@@ -93,7 +93,7 @@ impl Job for CallTextsWanted {
         if missing.is_empty() {
             return Ok(Done::new());
         }
-        if cx.task().attempt >= cx.task().max_attempts {
+        if cx.task().is_last_attempt() {
             return Err(Failure::discard("the provider made no transcript or summary within a day"));
         }
         Err(NotYet(missing.join(", ")).into())

@@ -323,16 +323,14 @@ async fn read_limits(
     now: DateTime<Utc>,
 ) -> Result<Result<Limits, String>, DbError> {
     let plan = &campaign.plan.0;
-    let held = breaker::held(tx).await?;
-    let free = plan.senders.iter().filter(|sender| held.iter().all(|held| held.sender != **sender));
-    let mut senders = Vec::with_capacity(plan.senders.len());
+    let free = match breaker::held(tx).await?.free(&plan.senders) {
+        Ok(free) => free,
+        Err(reason) => return Ok(Err(reason)),
+    };
+    let mut senders = Vec::with_capacity(free.len());
     for sender in free {
         let taken: Taken = TEXTS_OF_SENDER.bind(sender).bind(now - DAY).bind(plan.daily_cap).one(tx).await?;
         senders.push(Room::of(sender, plan.daily_cap, taken.count(), taken.oldest, now));
-    }
-    if senders.is_empty() {
-        let reason = held.into_iter().find(|held| plan.senders.contains(&held.sender));
-        return Ok(Err(reason.map_or_else(|| "no_number".to_owned(), |held| held.reason)));
     }
     let rate = match own_rate(plan) {
         Some((count, period)) => {

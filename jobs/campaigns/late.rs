@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use trunkline_platform::job::{Context, Done, Failure, Job, Queue};
 
 use super::JoinCampaign;
-use super::table::CampaignRow;
+use super::table::{self, CampaignRow};
 use crate::{SENDS, Services};
 
 /// Running campaigns of one look.
@@ -13,10 +13,9 @@ const MOST: u32 = 1_000;
 
 trunkline_platform::statements! {
     /// The states of the index are named as it names them: SQLite draws no conclusions.
-    FIND_RUNNING = same {
-        "SELECT id, name, state, reason, plan, generation, frozen_to, frozen_at, recipients, segments, waits_for,
-             next_at, scheduled_for, created_by, created_at, started_at, ended_at, winner, promoted_at
-         FROM campaigns WHERE state IN ('running', 'paused') AND state = 'running' ORDER BY id DESC LIMIT $1"
+    FIND_RUNNING = parts {
+        "SELECT " (sql table::COLUMNS)
+        " FROM campaigns WHERE state IN ('running', 'paused') AND state = 'running' ORDER BY id DESC LIMIT $1"
     }
 }
 

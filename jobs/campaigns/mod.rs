@@ -62,22 +62,16 @@ pub struct CampaignServices {
     pub metrics: CampaignMetrics,
 }
 
-pub(crate) static STATEMENTS: &[&[&Stmt]] = &[
-    admit::STATEMENTS,
-    audience::STATEMENTS,
-    breaker::ALL_STATEMENTS[0],
-    breaker::ALL_STATEMENTS[1],
-    flight::ALL_STATEMENTS[0],
-    flight::ALL_STATEMENTS[1],
-    flight::ALL_STATEMENTS[2],
-    flight::ALL_STATEMENTS[3],
-    late::STATEMENTS,
-    experiment::ALL_STATEMENTS[0],
-    experiment::ALL_STATEMENTS[1],
-    experiment::ALL_STATEMENTS[2],
-    operate::STATEMENTS,
-    read::STATEMENTS,
-    report::ALL_STATEMENTS[0],
-    report::ALL_STATEMENTS[1],
-    table::STATEMENTS,
-];
+pub(crate) fn statements() -> impl Iterator<Item = &'static [&'static Stmt]> {
+    let own = [
+        admit::STATEMENTS,
+        audience::STATEMENTS,
+        late::STATEMENTS,
+        operate::STATEMENTS,
+        read::STATEMENTS,
+        table::STATEMENTS,
+    ];
+    let parts =
+        [breaker::ALL_STATEMENTS, experiment::ALL_STATEMENTS, flight::ALL_STATEMENTS, report::ALL_STATEMENTS];
+    own.into_iter().chain(parts.into_iter().flatten().copied())
+}

@@ -12,10 +12,8 @@ use super::table::{self, CampaignRow};
 use crate::contacts::people::left_out;
 
 trunkline_platform::statements! {
-    LIST_CAMPAIGNS = same {
-        "SELECT id, name, state, reason, plan, generation, frozen_to, frozen_at, recipients, segments, waits_for,
-             next_at, scheduled_for, created_by, created_at, started_at, ended_at, winner, promoted_at
-         FROM campaigns WHERE id < $1 ORDER BY id DESC LIMIT $2"
+    LIST_CAMPAIGNS = parts {
+        "SELECT " (sql table::COLUMNS) " FROM campaigns WHERE id < $1 ORDER BY id DESC LIMIT $2"
     }
     COUNT_RECIPIENTS = same {
         "SELECT state, reason, COUNT(*) AS count, MIN(due_at) AS next_at FROM campaign_recipients

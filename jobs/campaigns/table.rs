@@ -6,18 +6,16 @@ use trunkline_platform::db::{DbError, Session};
 
 use super::{Plan, State};
 
+/// Of a [`CampaignRow`].
+pub(super) const COLUMNS: &str = "id, name, state, reason, plan, generation, frozen_to, frozen_at, recipients, segments, \
+    waits_for, next_at, scheduled_for, created_by, created_at, started_at, ended_at, winner, promoted_at";
+
 trunkline_platform::statements! {
     /// Reads and locks: an update that changes nothing, so that both engines lock by one text.
-    LOCK_CAMPAIGN = same {
-        "UPDATE campaigns SET generation = generation WHERE id = $1
-         RETURNING id, name, state, reason, plan, generation, frozen_to, frozen_at, recipients, segments, waits_for,
-             next_at, scheduled_for, created_by, created_at, started_at, ended_at, winner, promoted_at"
+    LOCK_CAMPAIGN = parts {
+        "UPDATE campaigns SET generation = generation WHERE id = $1 RETURNING " (sql COLUMNS)
     }
-    pub(super) SHOW_CAMPAIGN = same {
-        "SELECT id, name, state, reason, plan, generation, frozen_to, frozen_at, recipients, segments, waits_for,
-             next_at, scheduled_for, created_by, created_at, started_at, ended_at, winner, promoted_at
-         FROM campaigns WHERE id = $1"
-    }
+    pub(super) SHOW_CAMPAIGN = parts { "SELECT " (sql COLUMNS) " FROM campaigns WHERE id = $1" }
     MOVE_CAMPAIGN = same {
         "UPDATE campaigns SET state = $2, reason = $3, generation = generation + 1, waits_for = NULL, next_at = NULL,
              scheduled_for = $4, started_at = COALESCE(started_at, $5), ended_at = $6

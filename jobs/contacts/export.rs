@@ -1,16 +1,15 @@
 //! People on their way out, as CSV or as JSON one to a line, page by page. What comes out as CSV can be imported again.
 
 use std::collections::BTreeSet;
-use std::io::{self, Write};
+use std::io::Write;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use csv::WriterBuilder;
-use thiserror::Error;
-use trunkline_platform::db::{Db, DbError};
+use trunkline_platform::db::Db;
 
 use super::import::harmless;
 use super::people::Person;
 use super::segments::{self, Filter};
+use crate::export::{ExportError, Format};
 
 /// The columns of a CSV file.
 const COLUMNS: [&str; 14] = [
@@ -30,20 +29,6 @@ const COLUMNS: [&str; 14] = [
     "created_at",
 ];
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Format {
-    Csv,
-    Jsonl,
-}
-
-#[derive(Debug, Error)]
-pub enum ExportError {
-    #[error("the file cannot be written")]
-    Write(#[from] io::Error),
-    #[error(transparent)]
-    Database(#[from] DbError),
-}
-
 /// Writes whom a filter takes, each as `shown` makes them, and tells how many that are.
 pub async fn export(
     db: &Db,
@@ -53,23 +38,12 @@ pub async fn export(
     shown: impl Fn(Person) -> Person,
     out: &mut impl Write,
 ) -> Result<u64, ExportError> {
-    if format == Format::Csv {
-        out.write_all(&csv_lines([COLUMNS.map(str::to_owned)])?)?;
-    }
+    out.write_all(&format.head(COLUMNS)?)?;
     let (mut count, mut after) = (0, None);
     loop {
         let members = segments::members(db, filter, after.as_deref(), now).await?;
         count += members.people.len() as u64;
-        let people = members.people.into_iter().map(&shown);
-        match format {
-            Format::Csv => out.write_all(&csv_lines(people.map(|person| cells(&person)))?)?,
-            Format::Jsonl => {
-                for person in people {
-                    serde_json::to_writer(&mut *out, &person).map_err(io::Error::from)?;
-                    out.write_all(b"\n")?;
-                }
-            }
-        }
+        out.write_all(&format.lines(members.people.into_iter().map(&shown), cells)?)?;
         after = match members.next {
             Some(next) => Some(next),
             None => break,
@@ -100,12 +74,4 @@ fn cells(person: &Person) -> [String; 14] {
         person.last_reply_at.map(time).unwrap_or_default(),
         time(person.created_at),
     ]
-}
-
-fn csv_lines(rows: impl IntoIterator<Item = [String; 14]>) -> io::Result<Vec<u8>> {
-    let mut writer = WriterBuilder::new().from_writer(Vec::new());
-    for row in rows {
-        writer.write_record(&row).map_err(io::Error::other)?;
-    }
-    writer.into_inner().map_err(|error| io::Error::other(error.to_string()))
 }

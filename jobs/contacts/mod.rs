@@ -25,17 +25,11 @@ pub use updated::ContactUpdated;
 use self::number::Country;
 use self::optout::{Answers, Words, WordsError};
 
-pub(crate) static STATEMENTS: &[&[&Stmt]] = &[
-    people::STATEMENTS[0],
-    people::STATEMENTS[1],
-    people::STATEMENTS[2],
-    optout::ALL_STATEMENTS[0],
-    optout::ALL_STATEMENTS[1],
-    optout::ALL_STATEMENTS[2],
-    segments::STATEMENTS,
-    import::STATEMENTS,
-    store::STATEMENTS,
-];
+pub(crate) fn statements() -> impl Iterator<Item = &'static [&'static Stmt]> {
+    let own = [segments::STATEMENTS, import::STATEMENTS, store::STATEMENTS];
+    let parts = [people::STATEMENTS, optout::ALL_STATEMENTS];
+    own.into_iter().chain(parts.into_iter().flatten().copied())
+}
 
 /// What jobs need to know of people and their words.
 #[derive(Debug)]

@@ -35,8 +35,6 @@ pub enum Source {
     Webhook(Scheme),
     /// Nobody told: we asked for what it tells.
     Reconciled,
-    /// The provider could not deliver it, and we read it in its log.
-    Log,
 }
 
 impl Source {
@@ -45,14 +43,15 @@ impl Source {
         match self {
             Self::Webhook(scheme) => scheme.as_str(),
             Self::Reconciled => "reconciled",
-            Self::Log => "log",
         }
     }
 
     /// What its task names as its cause.
     fn cause(self, event: EventId) -> String {
-        let door = if matches!(self, Self::Webhook(_)) { "webhook" } else { "reconcile" };
-        format!("{door}:{event}")
+        match self {
+            Self::Webhook(_) => format!("webhook:{event}"),
+            Self::Reconciled => format!("reconcile:{event}"),
+        }
     }
 }
 

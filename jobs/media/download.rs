@@ -181,9 +181,8 @@ async fn fetch(cx: &Context<Services>, url: &str) -> Result<Fetched, DownloadErr
 async fn given_up(cx: &Context<Services>, row: &MediaRow, error: DownloadError) -> Result<Failure, Failure> {
     cx.services().media.metrics.download(error.outcome());
     let permanent = error.is_permanent();
-    let last = cx.task().attempt >= cx.task().max_attempts;
     let failure = failure(error);
-    if !permanent && !last {
+    if !permanent && !cx.task().is_last_attempt() {
         return Ok(failure);
     }
     let reason = format!("{:#}", failure.error);

@@ -59,7 +59,6 @@ trunkline_platform::statements! {
 /// Keeps what was told of a message, whatever was told before, and has its media fetched.
 pub(super) async fn keep(cx: &Context<Services>, told: Told<Message>) -> Result<Done, Failure> {
     let Told { subject: message, at, .. } = &told;
-    let place = Place::of_message(message, message.created_at.unwrap_or(*at));
     let links: Vec<Link<'_>> = (0..)
         .zip(&message.media)
         .map(|(position, item)| Link {
@@ -74,11 +73,7 @@ pub(super) async fn keep(cx: &Context<Services>, told: Told<Message>) -> Result<
     let mut tasks = cx.services().upkeep.tasks.begin().await?;
     let tx = tasks.session();
     optout::lock_for(tx, words, message).await?;
-    optout::lock_refused(tx, message).await?;
-    place.keep(tx).await?;
-    keep_message(tx, message, *at).await?;
-    optout::hear_refused(tx, message, *at, cx.now()).await?;
-    search::keep_message(tx, &message.id).await?;
+    record(tx, message, *at, cx.now()).await?;
     sends::mirror(tx, &message.id).await?;
     let waiting = media::keep_links(tx, &links, *at, cx.now()).await?;
     optout::hear(&mut tasks, cx, message, *at).await?;
@@ -90,7 +85,7 @@ pub(super) async fn keep(cx: &Context<Services>, told: Told<Message>) -> Result<
     media::fetch_waiting(cx, &waiting)
 }
 
-/// Keeps what the API told of a message of ours, in the caller's transaction and before anything else in it.
+/// Keeps what was told of a message, in the caller's transaction and before anything else in it but locks.
 pub(crate) async fn record(
     tx: &mut Session,
     message: &Message,

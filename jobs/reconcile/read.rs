@@ -6,24 +6,28 @@ use trunkline_platform::db::{Db, DbError, Session};
 
 use super::pages;
 
+/// Of a [`RunRow`].
+const COLUMNS: &str =
+    "id, state, cause, dry_run, number, from_at, overlap_minutes, to_at, started_at, ended_at, error";
+
 trunkline_platform::statements! {
-    LIST_RECONCILED = same {
-        "SELECT id, state, cause, dry_run, number, from_at, overlap_minutes, to_at, started_at, ended_at, error
-         FROM reconcile_runs WHERE id < $1 ORDER BY id DESC LIMIT $2"
+    LIST_RECONCILED = parts {
+        "SELECT " (sql COLUMNS)
+        " FROM reconcile_runs WHERE id < $1 ORDER BY id DESC LIMIT $2"
     }
-    SHOW_RECONCILED = same {
-        "SELECT id, state, cause, dry_run, number, from_at, overlap_minutes, to_at, started_at, ended_at, error
-         FROM reconcile_runs WHERE id = $1"
+    SHOW_RECONCILED = parts {
+        "SELECT " (sql COLUMNS)
+        " FROM reconcile_runs WHERE id = $1"
     }
     /// The newest that looked at everything and told what it found.
-    LAST_RECONCILED = same {
-        "SELECT id, state, cause, dry_run, number, from_at, overlap_minutes, to_at, started_at, ended_at, error
-         FROM reconcile_runs WHERE state = 'complete' AND NOT dry_run AND number IS NULL AND from_at IS NULL
+    LAST_RECONCILED = parts {
+        "SELECT " (sql COLUMNS)
+        " FROM reconcile_runs WHERE state = 'complete' AND NOT dry_run AND number IS NULL AND from_at IS NULL
          ORDER BY id DESC LIMIT 1"
     }
-    RUNNING_RECONCILED = same {
-        "SELECT id, state, cause, dry_run, number, from_at, overlap_minutes, to_at, started_at, ended_at, error
-         FROM reconcile_runs WHERE state = 'running'"
+    RUNNING_RECONCILED = parts {
+        "SELECT " (sql COLUMNS)
+        " FROM reconcile_runs WHERE state = 'running'"
     }
     LIST_COUNTS = same {
         "SELECT kind, requests, refused, found, missing, repaired FROM reconcile_counts WHERE run_id = $1

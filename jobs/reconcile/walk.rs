@@ -64,10 +64,9 @@ impl ReconcilePage {
 
 /// Whether nobody tries again.
 fn is_final(cx: &Context<Services>, failure: &Failure) -> bool {
-    let is_last = cx.task().attempt >= cx.task().max_attempts;
     match failure.kind {
         FailureKind::Permanent => true,
-        FailureKind::Retry | FailureKind::RetryAfter(_) => is_last,
+        FailureKind::Retry | FailureKind::RetryAfter(_) => cx.task().is_last_attempt(),
         FailureKind::Snooze(_) | FailureKind::Discard => false,
     }
 }

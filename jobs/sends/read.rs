@@ -8,23 +8,24 @@ use serde::Serialize;
 use thiserror::Error;
 use trunkline_platform::db::{Db, DbError};
 
+/// Of a [`SendRow`].
+const COLUMNS: &str = "id, kind, campaign_id, variant, number, sender, body, segments, state, reason, error_code, \
+    provider_id, tries, task_id, lookups, evidence, cause, correlation_id, created_at, intended_at, state_at";
+
 trunkline_platform::statements! {
-    SHOW_SEND = same {
-        "SELECT id, kind, campaign_id, variant, number, sender, body, segments, state, reason, error_code, provider_id,
-             tries, task_id, lookups, evidence, cause, correlation_id, created_at, intended_at, state_at
-         FROM sends WHERE id = $1"
+    SHOW_SEND = parts {
+        "SELECT " (sql COLUMNS)
+        " FROM sends WHERE id = $1"
     }
     /// Of one person, the newest first.
-    LIST_SENDS_TO = same {
-        "SELECT id, kind, campaign_id, variant, number, sender, body, segments, state, reason, error_code, provider_id,
-             tries, task_id, lookups, evidence, cause, correlation_id, created_at, intended_at, state_at
-         FROM sends WHERE number = $1 AND (CAST($2 AS TEXT) IS NULL OR state = $2) AND id < $3
+    LIST_SENDS_TO = parts {
+        "SELECT " (sql COLUMNS)
+        " FROM sends WHERE number = $1 AND (CAST($2 AS TEXT) IS NULL OR state = $2) AND id < $3
          ORDER BY id DESC LIMIT $4"
     }
-    LIST_SENDS = same {
-        "SELECT id, kind, campaign_id, variant, number, sender, body, segments, state, reason, error_code, provider_id,
-             tries, task_id, lookups, evidence, cause, correlation_id, created_at, intended_at, state_at
-         FROM sends
+    LIST_SENDS = parts {
+        "SELECT " (sql COLUMNS)
+        " FROM sends
          WHERE (CAST($1 AS BIGINT) IS NULL OR campaign_id = $1) AND (CAST($2 AS TEXT) IS NULL OR state = $2) AND id < $3
          ORDER BY id DESC LIMIT $4"
     }

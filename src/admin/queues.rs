@@ -4,7 +4,6 @@ use chrono::{DateTime, Utc};
 use poem_openapi::param::Path;
 use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi};
-use trunkline_platform::task::{Limit, Scope};
 
 use super::granted::{Granted, Operate, Read};
 use super::problem::Problem;
@@ -90,9 +89,7 @@ impl QueuesApi {
         if !self.0.jobs.queue_names().contains(&name.as_str()) {
             return Err(Problem::not_found(format!("queue {name:?}; see list_queues")));
         }
-        let action = if paused { "queue.pause" } else { "queue.resume" };
-        let change = |limit: Limit| Limit { paused, ..limit };
-        self.0.tasks.set_limit(&Scope::Queue(name.clone()), &by.actor(reason), action, change).await?;
+        self.0.tasks.pause_queue(&name, paused, &by.actor(reason)).await?;
         let found = self.all().await?.into_iter().find(|queue| queue.name == name);
         Ok(Json(found.ok_or_else(|| Problem::not_found(format!("queue {name:?}")))?))
     }

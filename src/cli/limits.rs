@@ -189,21 +189,12 @@ async fn list_queues(tasks: &Tasks, json: bool) -> Result<String> {
 impl OneQueue {
     async fn set(self, tasks: &Tasks, paused: bool) -> Result<()> {
         known_queue(&self.queue)?;
-        let (action, word) = if paused { ("queue.pause", "paused") } else { ("queue.resume", "resumed") };
-        let scope = Scope::Queue(self.queue.clone());
-        let actor = self.actor.actor()?;
-        let mut before = false;
-        let limit = tasks
-            .set_limit(&scope, &actor, action, |limit| {
-                before = limit.paused;
-                Limit { paused, ..limit }
-            })
-            .await?;
-        let changed = before != paused;
+        let (limit, changed) = tasks.pause_queue(&self.queue, paused, &self.actor.actor()?).await?;
         if self.json {
-            return output::print(&output::json(&as_json(&scope, limit, changed))?);
+            return output::print(&output::json(&as_json(&Scope::Queue(self.queue), limit, changed))?);
         }
-        let already = if changed { "" } else { " already" };
+        let (already, word) =
+            (if changed { "" } else { " already" }, if paused { "paused" } else { "resumed" });
         output::print(&format!("queue {} is{already} {word}\n", self.queue))
     }
 }

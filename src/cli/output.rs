@@ -6,9 +6,27 @@ use std::io::{self, ErrorKind, Write as _};
 
 use anyhow::{Context, Result};
 use chrono::{DateTime, SecondsFormat, Utc};
+use clap::ValueEnum;
 use serde::Serialize;
+use trunkline_jobs::export::Format;
 
 pub(super) use crate::elapsed::{relative, roughly};
+
+/// How a file of rows is written.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum FormatName {
+    Csv,
+    Jsonl,
+}
+
+impl From<FormatName> for Format {
+    fn from(name: FormatName) -> Self {
+        match name {
+            FormatName::Csv => Self::Csv,
+            FormatName::Jsonl => Self::Jsonl,
+        }
+    }
+}
 
 /// Prints `text` as it is.
 pub(super) fn print(text: &str) -> Result<()> {

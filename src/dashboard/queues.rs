@@ -5,7 +5,6 @@ use std::sync::Arc;
 use maud::html;
 use poem::web::{Data, Path};
 use poem::{Body, Request, handler};
-use trunkline_platform::task::{Limit, Scope};
 
 use super::form::{self, Fields, address};
 use super::layout::Place;
@@ -59,20 +58,16 @@ pub(super) async fn act(
     body: Body,
 ) -> Page {
     let visit = pages.operator(request).await?;
-    let (paused, action) = match word.as_str() {
-        "pause" => (true, "queue.pause"),
-        "resume" => (false, "queue.resume"),
+    let paused = match word.as_str() {
+        "pause" => true,
+        "resume" => false,
         _ => return Err(visit.missing(Place::Queues, "such act")),
     };
     if !pages.jobs.queue_names().contains(&name.as_str()) {
         return Err(visit.missing(Place::Queues, "such queue"));
     }
-    let fields = Fields::of_body(body).await;
-    let Some(reason) = fields.as_ref().and_then(|fields| fields.get("reason")) else {
-        return Err(visit.refuse(Place::Queues, "Say why: the audit tells it to whoever looks next."));
-    };
-    let actor = visit.actor(Some(reason));
-    let set = |limit: Limit| Limit { paused, ..limit };
-    pages.tasks.set_limit(&Scope::Queue(name), &actor, action, set).await?;
+    let fields = Fields::of_body(body).await.unwrap_or_default();
+    let reason = visit.reason(Place::Queues, &fields)?;
+    pages.tasks.pause_queue(&name, paused, &visit.actor(Some(reason))).await?;
     Ok(see_other(&address("/queues", &[("did", Some(&word))])))
 }

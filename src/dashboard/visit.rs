@@ -9,6 +9,7 @@ use poem::{Request, Response};
 use trunkline_platform::audit::{Act, Actor};
 use trunkline_platform::db::DbError;
 
+use super::form::Fields;
 use super::layout::{self, Place};
 use super::{Pages, see_other};
 use crate::access::{Caller, Denied, Scope, Scopes};
@@ -66,6 +67,12 @@ impl Visit<'_> {
     pub(super) fn refuse(&self, place: Place, why: &str) -> Stop {
         let content = html! { h1 { "This cannot be done" } p.problem role="alert" { (why) } };
         layout::within(StatusCode::BAD_REQUEST, place, "Not done", &self.caller, &content).into()
+    }
+
+    /// Why they act, which the audit keeps.
+    pub(super) fn reason<'f>(&self, place: Place, fields: &'f Fields) -> Result<&'f str, Stop> {
+        let missing = || self.refuse(place, "Say why: the audit tells it to whoever looks next.");
+        fields.get("reason").ok_or_else(missing)
     }
 
     pub(super) fn may_operate(&self) -> bool {

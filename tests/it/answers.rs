@@ -8,11 +8,10 @@ use serde_json::json;
 use trunkline_jobs::contacts::optout::{self, CONFIRM_WITHIN, CONFIRMATION, Channel};
 use trunkline_jobs::provider::{RateLimit, Share};
 use trunkline_jobs::sends::{self, SendFilter, SendRow, SendState};
-use trunkline_openphone::simulator::Simulator;
 
-use crate::campaigns::{Stage, ana, line, provider_at};
+use crate::campaigns::{Stage, ana, line, program_and_provider, provider_at};
 use crate::faults::crash_points::die_at;
-use crate::harness::{Env, Program, both_engines, provider, until};
+use crate::harness::{Env, both_engines, until};
 use crate::kept::Keeper;
 
 const US: &str = "+12125550199";
@@ -189,12 +188,7 @@ both_engines! {
 
     /// The clock is the machine's: what is doubted stays so for five minutes, after which nothing is owed.
     async fn killed_between_every_two_steps_it_confirms_once_at_most(env: Env) {
-        let mut config = provider();
-        config.calls_per_second = 1_000_000;
-        let simulator = Simulator::start(config).await.unwrap();
-        let mut program = Program::new(&env, &["serve"])
-            .set("TRUNKLINE_OPENPHONE_API_URL", simulator.url().as_str())
-            .set("TRUNKLINE_OPENPHONE_API_KEY", "simulated-api-key");
+        let (simulator, mut program) = program_and_provider(&env).await;
         let keeper = Keeper::new(&env).await;
         for (n, point) in (1_000..).zip(ANSWERING) {
             let number = format!("+1212555{n}");

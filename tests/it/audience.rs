@@ -3,13 +3,12 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use trunkline_jobs::campaigns::{self, Audience, FindLateJoiners, Move, Plan, State, create, make_move};
 use trunkline_jobs::contacts::people::{self, Label, Labelling, NewPerson, OnDuplicate};
-use trunkline_openphone::simulator::Simulator;
 use trunkline_platform::db::Db;
 use trunkline_platform::task::NewTask;
 
-use crate::campaigns::{Stage, ana, line};
+use crate::campaigns::{Stage, ana, line, program_and_provider};
 use crate::faults::crash_points::die_at;
-use crate::harness::{Env, Program, both_engines, provider, until};
+use crate::harness::{Env, both_engines, until};
 
 /// Where it dies while recipients are written down.
 pub(crate) const FREEZING: [&str; 2] = ["campaign.before_freeze", "campaign.after_freeze"];
@@ -104,12 +103,7 @@ both_engines! {
     }
 
     async fn killed_while_it_writes_its_recipients_down_it_goes_on_and_has_each_once(env: Env) {
-        let mut config = provider();
-        config.calls_per_second = 1_000_000;
-        let simulator = Simulator::start(config).await.unwrap();
-        let mut program = Program::new(&env, &["serve"])
-            .set("TRUNKLINE_OPENPHONE_API_URL", simulator.url().as_str())
-            .set("TRUNKLINE_OPENPHONE_API_KEY", "simulated-api-key");
+        let (simulator, mut program) = program_and_provider(&env).await;
         let tasks = env.live_tasks();
         let now = tasks.clock().now();
         record(&env.db, 0..MANY, now).await;

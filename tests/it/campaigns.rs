@@ -160,6 +160,17 @@ impl<'e> Stage<'e> {
     }
 }
 
+/// The real program, beside a provider that never says it is asked too often.
+pub(crate) async fn program_and_provider(env: &Env) -> (SimulatorHandle, Program) {
+    let mut config = provider();
+    config.calls_per_second = 1_000_000;
+    let simulator = Simulator::start(config).await.unwrap();
+    let program = Program::new(env, &["serve"])
+        .set("TRUNKLINE_OPENPHONE_API_URL", simulator.url().as_str())
+        .set("TRUNKLINE_OPENPHONE_API_KEY", "simulated-api-key");
+    (simulator, program)
+}
+
 pub(crate) fn provider_at(env: &Env, simulator: &SimulatorHandle, limit: RateLimit) -> Provider {
     let api_key: SecretString = provider().api_key;
     let client = Client::new(ClientConfig {
@@ -444,12 +455,7 @@ both_engines! {
 both_engines! {
     /// The clock is the machine's here, so what can only be settled after five minutes stays open: it must be doubted, not sent.
     async fn killed_between_every_two_steps_of_sending_it_texts_nobody_twice(env: Env) {
-        let mut config = provider();
-        config.calls_per_second = 1_000_000;
-        let simulator = Simulator::start(config).await.unwrap();
-        let mut program = Program::new(&env, &["serve"])
-            .set("TRUNKLINE_OPENPHONE_API_URL", simulator.url().as_str())
-            .set("TRUNKLINE_OPENPHONE_API_KEY", "simulated-api-key");
+        let (simulator, mut program) = program_and_provider(&env).await;
         let plan = Plan { hours: "00:00-23:59".parse().unwrap(), ..Plan::new(Audience::List, line(), "Sale. STOP") };
         let all = SendFilter { limit: 1_000, ..SendFilter::default() };
         let tasks = env.live_tasks();

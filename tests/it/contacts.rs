@@ -6,12 +6,13 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use trunkline_jobs::contacts::export::{Format, export};
+use trunkline_jobs::contacts::export::export;
 use trunkline_jobs::contacts::import::{self, ImportError, Options, Progress};
 use trunkline_jobs::contacts::number::Country;
 use trunkline_jobs::contacts::people::{self, Label, Labelling, OnDuplicate, Person};
 use trunkline_jobs::contacts::segments::{self, Filter, SegmentError};
 use trunkline_jobs::contacts::{optout, seed};
+use trunkline_jobs::export::Format;
 use trunkline_platform::audit::Actor;
 
 use crate::harness::{Env, Program, both_engines};

@@ -10,10 +10,11 @@ use serde_json::json;
 use trunkline_jobs::campaigns::experiment::{DecideWinners, WinnerRule, promote};
 use trunkline_jobs::campaigns::report::{Line, Part, export, report};
 use trunkline_jobs::campaigns::{
-    self, Audience, HOLDOUT, Move, OperateError, Plan, State, Variant, add_recipients, create, make_move, resume_without,
+    self, Audience, HOLDOUT, Move, OperateError, Plan, State, Variant, add_recipients, create, make_move,
+    resume_without,
 };
-use trunkline_jobs::contacts::export::Format;
 use trunkline_jobs::contacts::optout::{self, Channel, Verdict};
+use trunkline_jobs::export::Format;
 use trunkline_jobs::sends::SendRow;
 
 use trunkline_platform::audit::{self, AuditFilter};
@@ -328,9 +329,9 @@ both_engines! {
         }
         assert_eq!(report.bucket, "hour");
         assert!(report.by_time.iter().all(|row| row.bucket == "2026-03-02T16"), "{:?}", report.by_time);
-        assert_eq!(report.by_time.iter().map(|row| row.left_count).sum::<i64>(), total.left);
+        assert_eq!(report.by_time.iter().map(|row| row.texts.left).sum::<i64>(), total.left);
         assert_eq!(report.by_state.len(), 1, "nobody in Hawaii has one yet");
-        assert_eq!((report.by_state[0].state.as_str(), report.by_state[0].replies), ("NY", 4));
+        assert_eq!((report.by_state[0].state.as_str(), report.by_state[0].texts.replies), ("NY", 4));
 
         let mut parts = Vec::new();
         let mut after = 0;

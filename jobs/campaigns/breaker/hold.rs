@@ -1,5 +1,7 @@
 //! The rows of what the breaker stopped: made once, and ended by a person.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -11,6 +13,9 @@ use crate::campaigns::operate::program;
 
 /// Held numbers that are listed and looked through.
 const MOST: u32 = 1_000;
+/// Of a [`Trip`].
+const COLUMNS: &str =
+    "id, campaign_id, sender, cause, reason, evidence, seen_in, tripped_at, released_at, released_by";
 
 trunkline_platform::statements! {
     /// While one is open there is no second.
@@ -22,13 +27,13 @@ trunkline_platform::statements! {
         "SELECT sender, reason FROM breaker_trips WHERE sender IS NOT NULL AND released_at IS NULL
          ORDER BY sender LIMIT $1"
     }
-    LIST_HELD = same {
-        "SELECT id, campaign_id, sender, cause, reason, evidence, seen_in, tripped_at, released_at, released_by
-         FROM breaker_trips WHERE sender IS NOT NULL AND released_at IS NULL ORDER BY sender LIMIT $1"
+    LIST_HELD = parts {
+        "SELECT " (sql COLUMNS)
+        " FROM breaker_trips WHERE sender IS NOT NULL AND released_at IS NULL ORDER BY sender LIMIT $1"
     }
-    TRIPS_OF_CAMPAIGN = same {
-        "SELECT id, campaign_id, sender, cause, reason, evidence, seen_in, tripped_at, released_at, released_by
-         FROM breaker_trips WHERE campaign_id = $1 ORDER BY id DESC LIMIT $2"
+    TRIPS_OF_CAMPAIGN = parts {
+        "SELECT " (sql COLUMNS)
+        " FROM breaker_trips WHERE campaign_id = $1 ORDER BY id DESC LIMIT $2"
     }
     RELEASE_CAMPAIGN = same {
         "UPDATE breaker_trips SET released_at = $2, released_by = $3 WHERE campaign_id = $1 AND released_at IS NULL"
@@ -70,11 +75,29 @@ impl TryFrom<String> for KeptEvidence {
     }
 }
 
-/// A number that sends nothing for now, and why.
-#[derive(Clone, Debug, sqlx::FromRow)]
-pub(crate) struct HeldNumber {
-    pub(crate) sender: String,
-    pub(crate) reason: String,
+#[derive(sqlx::FromRow)]
+struct HeldNumber {
+    sender: String,
+    reason: String,
+}
+
+/// The numbers that send nothing for now, and why.
+pub(in crate::campaigns) struct Held(BTreeMap<String, String>);
+
+impl Held {
+    /// Those of these numbers that may send.
+    ///
+    /// # Errors
+    /// When none may: with the reason of one.
+    pub(in crate::campaigns) fn free<'s>(&self, senders: &'s [String]) -> Result<Vec<&'s str>, String> {
+        let free: Vec<&str> =
+            senders.iter().filter(|sender| !self.0.contains_key(*sender)).map(String::as_str).collect();
+        if free.is_empty() {
+            let reason = self.0.iter().find(|(sender, _)| senders.contains(sender));
+            return Err(reason.map_or_else(|| "no_number".to_owned(), |(_, reason)| reason.clone()));
+        }
+        Ok(free)
+    }
 }
 
 #[derive(sqlx::FromRow)]
@@ -123,8 +146,9 @@ pub(super) async fn hold_number(
 }
 
 /// The numbers that send nothing for now.
-pub(in crate::campaigns) async fn held(session: &mut Session) -> Result<Vec<HeldNumber>, DbError> {
-    HELD_NUMBERS.bind(MOST).all(session).await
+pub(in crate::campaigns) async fn held(session: &mut Session) -> Result<Held, DbError> {
+    let rows: Vec<HeldNumber> = HELD_NUMBERS.bind(MOST).all(session).await?;
+    Ok(Held(rows.into_iter().map(|row| (row.sender, row.reason)).collect()))
 }
 
 /// Why none of these numbers may send. None: one may.
@@ -132,11 +156,10 @@ pub(in crate::campaigns) async fn all_held(
     session: &mut Session,
     senders: &[String],
 ) -> Result<Option<String>, DbError> {
-    let held = held(session).await?;
-    let reasons: Option<Vec<&HeldNumber>> =
-        senders.iter().map(|sender| held.iter().find(|held| held.sender == *sender)).collect();
-    let told = |held: &&HeldNumber| format!("{} ({})", held.sender, held.reason);
-    Ok(reasons.map(|reasons| reasons.iter().map(told).collect::<Vec<_>>().join(", ")))
+    let Held(held) = held(session).await?;
+    let told = |sender| held.get(sender).map(|reason| format!("{sender} ({reason})"));
+    let reasons: Option<Vec<String>> = senders.iter().map(told).collect();
+    Ok(reasons.map(|reasons| reasons.join(", ")))
 }
 
 /// The numbers that send nothing for now, with what the breaker saw.

@@ -5,23 +5,23 @@ use trunkline_platform::db::{DbError, Session};
 
 use super::{BreakerSettings, LATEST, window_start};
 
+/// Texts with when their recipient asked to stop. Who opted out at the carrier or by an import did not do so at this text.
+const TEXTS: &str = "SELECT s.id, s.variant, s.state, s.error_code, s.intended_at, o.at AS closed_at
+    FROM sends AS s LEFT JOIN opt_outs AS o
+        ON o.number = s.number AND o.closed AND o.channel NOT IN ('provider', 'import')";
+
 trunkline_platform::statements! {
-    /// Those that left since the campaign was let go on last, with when their recipient asked to stop. Who opted out at the
-    /// carrier or by an import did not do so at this text.
-    LATEST_OF_CAMPAIGN = same {
-        "SELECT s.id, s.variant, s.state, s.error_code, s.intended_at, o.at AS closed_at
-         FROM sends AS s
-         LEFT JOIN opt_outs AS o ON o.number = s.number AND o.closed AND o.channel NOT IN ('provider', 'import')
-         WHERE s.campaign_id = $1 AND s.intended_at > $2
+    /// Those that left since the campaign was let go on last.
+    LATEST_OF_CAMPAIGN = parts {
+        (sql TEXTS)
+        " WHERE s.campaign_id = $1 AND s.intended_at > $2
            AND s.intended_at > COALESCE((SELECT MAX(released_at) FROM breaker_trips WHERE campaign_id = $1), $2)
          ORDER BY s.intended_at DESC LIMIT $3"
     }
     /// Over all campaigns. A text is blamed once: those a campaign was stopped for do not count against its number, too.
-    LATEST_OF_SENDER = same {
-        "SELECT s.id, s.variant, s.state, s.error_code, s.intended_at, o.at AS closed_at
-         FROM sends AS s
-         LEFT JOIN opt_outs AS o ON o.number = s.number AND o.closed AND o.channel NOT IN ('provider', 'import')
-         WHERE s.sender = $1 AND s.intended_at > $2
+    LATEST_OF_SENDER = parts {
+        (sql TEXTS)
+        " WHERE s.sender = $1 AND s.intended_at > $2
            AND s.intended_at > COALESCE((SELECT MAX(released_at) FROM breaker_trips WHERE sender = $1), $2)
            AND NOT EXISTS (SELECT 1 FROM breaker_trips AS t
                            WHERE t.campaign_id = s.campaign_id AND t.tripped_at > s.intended_at)

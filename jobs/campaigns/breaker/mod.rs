@@ -24,8 +24,8 @@ use trunkline_platform::job::{Context, Failure};
 use super::{Move, operate};
 use crate::Services;
 
+pub(super) use hold::{Held, all_held, held, release_campaign};
 pub use hold::{Trip, held_numbers, release, trips_of};
-pub(super) use hold::{all_held, held, release_campaign};
 pub use judge::{Evidence, OneText};
 
 /// Texts that are counted.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use trunkline_platform::audit::Actor;
 use trunkline_platform::crash_point;
-use trunkline_platform::db::DbError;
+use trunkline_platform::db::{DbError, Session};
 use trunkline_platform::job::{Context, Done, Failure, Job, Queue};
 
 use super::rule::{Standing, pairs, standing};
@@ -95,6 +95,6 @@ async fn decide(cx: &Context<Services>, id: i64) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn still_open(tx: &mut trunkline_platform::db::Session, id: i64) -> Result<bool, DbError> {
+async fn still_open(tx: &mut Session, id: i64) -> Result<bool, DbError> {
     Ok(table::lock(tx, id).await?.is_some_and(|row| row.winner.is_none()))
 }

@@ -18,4 +18,4 @@ pub use decide::DecideWinners;
 pub use promote::promote;
 pub use rule::{Arm, Metric, Pair, Standing, WinnerRule, pairs, standing};
 
-pub(super) static ALL_STATEMENTS: [&[&Stmt]; 3] = [arms::STATEMENTS, decide::STATEMENTS, promote::STATEMENTS];
+pub(super) static ALL_STATEMENTS: &[&[&Stmt]] = &[arms::STATEMENTS, decide::STATEMENTS, promote::STATEMENTS];

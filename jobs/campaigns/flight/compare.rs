@@ -66,8 +66,6 @@ impl FlightPlan {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
 
     fn start() -> DateTime<Utc> {
@@ -87,16 +85,8 @@ mod tests {
             segments: texts,
             first_at: Some(at(1)),
             last_at: Some(at(texts)),
-            numbers: BTreeMap::new(),
-            variants: BTreeMap::new(),
-            refused: BTreeMap::new(),
-            held: BTreeMap::new(),
-            waits: BTreeMap::new(),
-            hours: Vec::new(),
-            stopped: None,
             curve: (1..=texts).filter(|text| text % 10 == 0).map(|text| (at(text), text)).collect(),
-            others: Vec::new(),
-            more_others: false,
+            ..FlightPlan::default()
         }
     }
 

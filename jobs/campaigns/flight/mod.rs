@@ -26,7 +26,8 @@ use trunkline_platform::db::{Db, DbError, Stmt};
 
 use super::hours::Holidays;
 use super::plan::{Plan, PlanError};
-use super::table::CampaignRow;
+use super::read::left_since;
+use super::table::{self, CampaignRow};
 use crate::provider::RateLimit;
 pub use compare::Progress;
 pub use keep::{PlanCampaign, kept};
@@ -48,19 +49,10 @@ const MOST_LOOKS: u32 = 50_000_000;
 
 trunkline_platform::statements! {
     /// The states of the index are named as it names them: SQLite draws no conclusions.
-    OTHER_RUNNING = same {
-        "SELECT id, name, state, reason, plan, generation, frozen_to, frozen_at, recipients, segments, waits_for,
-             next_at, scheduled_for, created_by, created_at, started_at, ended_at, winner, promoted_at
-         FROM campaigns WHERE state IN ('running', 'paused') AND state = 'running' AND id <> $1 ORDER BY id LIMIT $2"
+    OTHER_RUNNING = parts {
+        "SELECT " (sql table::COLUMNS)
+        " FROM campaigns WHERE state IN ('running', 'paused') AND state = 'running' AND id <> $1 ORDER BY id LIMIT $2"
     }
-    COUNT_LEFT = same {
-        "SELECT COUNT(*) AS count FROM sends WHERE campaign_id = $1 AND state NOT IN ('waiting', 'refused')"
-    }
-}
-
-#[derive(sqlx::FromRow)]
-struct Count {
-    count: i64,
 }
 
 pub(super) static ALL_STATEMENTS: &[&[&Stmt]] =
@@ -111,7 +103,7 @@ impl Tower<'_> {
         let mut rows: Vec<CampaignRow> = query.all(&mut self.db.read().await?).await?;
         let more_others = rows.len() > MOST_OTHERS as usize;
         rows.truncate(MOST_OTHERS as usize);
-        let already: Count = COUNT_LEFT.bind(campaign.id).one(&mut self.db.read().await?).await?;
+        let already = left_since(self.db, campaign.id, DateTime::UNIX_EPOCH).await?;
         let others = rows.iter().map(|row| row.id).collect();
         rows.insert(0, campaign.clone());
         // What nobody sends in a dry run is foreseen as if it were sent.
@@ -126,7 +118,7 @@ impl Tower<'_> {
                 Err(_) => {}
             }
         }
-        let mut tally = Tally::new(campaign, now, start, already.count.unsigned_abs(), (others, more_others));
+        let mut tally = Tally::new(campaign, now, start, already.unsigned_abs(), (others, more_others));
         for looks in 1..MOST_LOOKS {
             // The one whose turn it is, and of several the one that has waited the longest: in truth they race.
             let turn = lanes.iter_mut().enumerate().filter(|(_, (lane, _))| lane.flies());

@@ -6,7 +6,6 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use trunkline_platform::db::{Db, DbError, Rows, Session};
 
-use super::Count;
 use crate::campaigns::admit::{Candidate, texted_lately};
 use crate::campaigns::audience;
 use crate::campaigns::plan::Plan;
@@ -49,6 +48,11 @@ struct Line<'l> {
     position: i64,
     number: &'l str,
     variant: &'l str,
+}
+
+#[derive(sqlx::FromRow)]
+struct Count {
+    count: i64,
 }
 
 /// Some of them, with what the gate would look up.

@@ -14,7 +14,7 @@ use crate::campaigns::variants::HOLDOUT;
 const MOST_POINTS: usize = 512;
 
 /// What will become of a campaign.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct FlightPlan {
     pub campaign: i64,
     pub made_at: DateTime<Utc>,
@@ -86,21 +86,9 @@ impl Tally {
             made_at,
             starts_at,
             already,
-            recipients: 0,
-            texts: 0,
-            segments: 0,
-            first_at: None,
-            last_at: None,
-            numbers: BTreeMap::new(),
-            variants: BTreeMap::new(),
-            refused: BTreeMap::new(),
-            held: BTreeMap::new(),
-            waits: BTreeMap::new(),
-            hours: Vec::new(),
-            stopped: None,
-            curve: Vec::new(),
             others,
             more_others,
+            ..FlightPlan::default()
         };
         Self { plan, stride: 1, waits: None }
     }

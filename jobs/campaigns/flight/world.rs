@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use trunkline_platform::db::{Db, DbError};
 
-use crate::campaigns::breaker;
+use crate::campaigns::breaker::{self, Held};
 use crate::campaigns::plan::Plan;
 use crate::campaigns::round::{DAY, Limits, Room, own_rate};
 use crate::provider::{Grant, RateLimit, Share, Window};
@@ -35,8 +35,7 @@ pub(super) struct World {
     limit: RateLimit,
     window: Window,
     sent: BTreeMap<String, Times>,
-    /// The numbers the breaker holds, and why.
-    held: BTreeMap<String, String>,
+    held: Held,
     zones: Vec<Vec<Tz>>,
     known_zones: HashMap<Vec<Tz>, u16>,
 }
@@ -51,7 +50,6 @@ impl World {
     ) -> Result<Self, DbError> {
         let mut session = db.read().await?;
         let held = breaker::held(&mut session).await?;
-        let held = held.into_iter().map(|held| (held.sender, held.reason)).collect();
         let most = plans.iter().map(|plan| plan.daily_cap).max().unwrap_or_default();
         let mut sent = BTreeMap::new();
         for sender in plans.iter().flat_map(|plan| &plan.senders) {
@@ -72,17 +70,14 @@ impl World {
         own: &mut Times,
         now: DateTime<Utc>,
     ) -> Result<Limits, String> {
-        let mut rooms = Vec::with_capacity(plan.senders.len());
-        for sender in plan.senders.iter().filter(|sender| !self.held.contains_key(*sender)) {
+        let free = self.held.free(&plan.senders)?;
+        let mut rooms = Vec::with_capacity(free.len());
+        for sender in free {
             let (taken, oldest) = match self.sent.get_mut(sender) {
                 Some(times) => taken(times, plan.daily_cap, DAY, now),
                 None => (0, None),
             };
             rooms.push(Room::of(sender, plan.daily_cap, taken, oldest, now));
-        }
-        if rooms.is_empty() {
-            let reason = plan.senders.iter().find_map(|sender| self.held.get(sender));
-            return Err(reason.cloned().unwrap_or_else(|| "no_number".to_owned()));
         }
         let rate = own_rate(plan).map(|(count, period)| {
             let (taken, oldest) = taken(own, count, period, now);

@@ -1,6 +1,7 @@
 //! The counts behind a report. Each reads the rows of one campaign, by its index.
 
 use std::collections::BTreeMap;
+use std::ops::AddAssign;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
@@ -110,31 +111,46 @@ impl Counted {
     }
 }
 
-/// The texts that left in an hour or on a day, and what became of them.
-#[derive(Clone, Debug, Serialize, sqlx::FromRow)]
-pub struct TimeCount {
-    /// `2026-03-02T17`, or `2026-03-02`.
-    pub bucket: String,
-    #[serde(rename = "text")]
-    pub variant: Option<String>,
-    #[serde(rename = "left")]
-    pub left_count: i64,
+/// Texts that left, and what became of them.
+#[derive(Clone, Copy, Debug, Default, Serialize, sqlx::FromRow)]
+pub struct Left {
+    #[sqlx(rename = "left_count")]
+    pub left: i64,
     pub delivered: i64,
     pub failed: i64,
     pub replies: i64,
     pub opt_outs: i64,
 }
 
-/// The texts to the numbers of one state, and what became of them.
-#[derive(Clone, Debug, Default, Serialize)]
+impl AddAssign for Left {
+    fn add_assign(&mut self, more: Self) {
+        self.left += more.left;
+        self.delivered += more.delivered;
+        self.failed += more.failed;
+        self.replies += more.replies;
+        self.opt_outs += more.opt_outs;
+    }
+}
+
+/// The texts that left in an hour or on a day.
+#[derive(Clone, Debug, Serialize, sqlx::FromRow)]
+pub struct TimeCount {
+    /// `2026-03-02T17`, or `2026-03-02`.
+    pub bucket: String,
+    #[serde(rename = "text")]
+    pub variant: Option<String>,
+    #[serde(flatten)]
+    #[sqlx(flatten)]
+    pub texts: Left,
+}
+
+/// The texts to the numbers of one state.
+#[derive(Clone, Debug, Serialize)]
 pub struct StateCount {
     /// Two letters; `other` where the area code tells none.
     pub state: String,
-    pub left: i64,
-    pub delivered: i64,
-    pub failed: i64,
-    pub replies: i64,
-    pub opt_outs: i64,
+    #[serde(flatten)]
+    pub texts: Left,
 }
 
 /// Those who were held out.
@@ -149,11 +165,8 @@ pub struct HoldoutCount {
 #[derive(sqlx::FromRow)]
 struct Area {
     area: String,
-    left_count: i64,
-    delivered: i64,
-    failed: i64,
-    replies: i64,
-    opt_outs: i64,
+    #[sqlx(flatten)]
+    texts: Left,
 }
 
 #[derive(sqlx::FromRow)]
@@ -183,19 +196,13 @@ pub(super) async fn by_time(
 
 pub(super) async fn by_state(session: &mut Session, campaign: i64) -> Result<Vec<StateCount>, DbError> {
     let areas: Vec<Area> = REPORT_BY_AREA.bind(campaign).bind(MOST).all(session).await?;
-    let mut states: BTreeMap<String, StateCount> = BTreeMap::new();
-    for area in areas {
-        let state = state_of_area(&area.area).unwrap_or_else(|| "other".to_owned());
-        let sum =
-            states.entry(state.clone()).or_insert_with(|| StateCount { state, ..StateCount::default() });
-        sum.left += area.left_count;
-        sum.delivered += area.delivered;
-        sum.failed += area.failed;
-        sum.replies += area.replies;
-        sum.opt_outs += area.opt_outs;
+    let mut states: BTreeMap<String, Left> = BTreeMap::new();
+    for Area { area, texts } in areas {
+        *states.entry(state_of_area(&area).unwrap_or_else(|| "other".to_owned())).or_default() += texts;
     }
-    let mut states: Vec<StateCount> = states.into_values().collect();
-    states.sort_by_key(|count| std::cmp::Reverse(count.left));
+    let mut states: Vec<StateCount> =
+        states.into_iter().map(|(state, texts)| StateCount { state, texts }).collect();
+    states.sort_by_key(|count| std::cmp::Reverse(count.texts.left));
     Ok(states)
 }
 

@@ -1,17 +1,15 @@
 //! A campaign's recipients on their way out, one by one with what became of each, as CSV or as JSON one to a line. They go by their
 //! place in the campaign, so an export that was cut off goes on behind the last line it wrote.
 
-use std::io::{self, Write};
+use std::io::Write;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use csv::WriterBuilder;
 use serde::Serialize;
-use thiserror::Error;
-use trunkline_platform::db::{Db, DbError};
+use trunkline_platform::db::Db;
 
-use crate::contacts::export::Format;
 use crate::contacts::import::harmless;
 use crate::contacts::place;
+use crate::export::{ExportError, Format};
 
 /// Recipients of one page.
 const PAGE: u32 = 1_000;
@@ -87,14 +85,6 @@ pub struct Part {
     pub limit: Option<u64>,
 }
 
-#[derive(Debug, Error)]
-pub enum ExportError {
-    #[error("the file cannot be written")]
-    Write(#[from] io::Error),
-    #[error(transparent)]
-    Database(#[from] DbError),
-}
-
 /// Writes a part of a campaign's recipients, each as `shown` makes them, a page at a time. The columns' names come before the first
 /// recipient of a campaign only. Answers how many were written, and where to go on; none at the end.
 pub async fn export(
@@ -106,8 +96,8 @@ pub async fn export(
     out: &mut impl Write,
 ) -> Result<(u64, Option<i64>), ExportError> {
     let (mut count, mut after) = (0, part.after);
-    if format == Format::Csv && after == 0 {
-        out.write_all(&csv_lines([COLUMNS.map(str::to_owned)])?)?;
+    if after == 0 {
+        out.write_all(&format.head(COLUMNS)?)?;
     }
     loop {
         let left =
@@ -120,32 +110,13 @@ pub async fn export(
         let Some(last) = page.last() else { return Ok((count, None)) };
         (count, after) = (count + page.len() as u64, last.position);
         let ended = (page.len() as u64) < left;
-        out.write_all(&lines(page.into_iter().map(ExportedRow::placed).map(&shown), format)?)?;
+        let rows = page.into_iter().map(ExportedRow::placed).map(&shown);
+        out.write_all(&format.lines(rows, ExportedRow::cells)?)?;
         out.flush()?;
         if ended {
             return Ok((count, None));
         }
     }
-}
-
-fn lines(rows: impl Iterator<Item = ExportedRow>, format: Format) -> io::Result<Vec<u8>> {
-    if format == Format::Csv {
-        return csv_lines(rows.map(|row| row.cells()));
-    }
-    let mut lines = Vec::new();
-    for row in rows {
-        serde_json::to_writer(&mut lines, &row).map_err(io::Error::from)?;
-        lines.push(b'\n');
-    }
-    Ok(lines)
-}
-
-fn csv_lines(rows: impl IntoIterator<Item = [String; 19]>) -> io::Result<Vec<u8>> {
-    let mut writer = WriterBuilder::new().from_writer(Vec::new());
-    for row in rows {
-        writer.write_record(&row).map_err(io::Error::other)?;
-    }
-    writer.into_inner().map_err(|error| io::Error::other(error.to_string()))
 }
 
 impl ExportedRow {
@@ -215,7 +186,8 @@ mod tests {
             replied_at: None,
             opted_out_at: Some(DateTime::UNIX_EPOCH),
         };
-        let written = String::from_utf8(lines([row].into_iter(), Format::Csv).unwrap()).unwrap();
+        let lines = Format::Csv.lines([row].into_iter(), ExportedRow::cells).unwrap();
+        let written = String::from_utf8(lines).unwrap();
         assert_eq!(
             written,
             "7,+12125550101,,'-A,refused,\"'=HYPERLINK(\"\"http://x\"\") more\",1970-01-01T00:00:00Z,,'@b,,'+1+1,,,,,,,,\

@@ -14,10 +14,10 @@ use super::experiment::{Arm, Pair, Standing, arms, pairs, standing};
 use super::table::CampaignRow;
 use super::variants::HOLDOUT;
 use counts::{Counted, Recipients, Texts};
-pub use counts::{HoldoutCount, StateCount, TimeCount};
-pub use export::{ExportError, ExportedRow, Part, export};
+pub use counts::{HoldoutCount, Left, StateCount, TimeCount};
+pub use export::{ExportedRow, Part, export};
 
-pub(super) static ALL_STATEMENTS: [&[&Stmt]; 2] = [counts::STATEMENTS, export::STATEMENTS];
+pub(super) static ALL_STATEMENTS: &[&[&Stmt]] = &[counts::STATEMENTS, export::STATEMENTS];
 
 /// With so many percent of confidence rates are told, at all times at once.
 const ALPHA: f64 = 0.05;

@@ -40,7 +40,7 @@ use std::str::FromStr;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use thiserror::Error;
-use trunkline_platform::db::{Db, DbError, Session, Stmt, sql_text};
+use trunkline_platform::db::{Db, DbError, Rows, Session, Stmt, sql_text};
 
 use crate::conversations::number_rows;
 use crate::sends;
@@ -244,8 +244,7 @@ pub async fn closed<'n>(
 ) -> Result<BTreeSet<String>, DbError> {
     let numbers = number_rows(numbers)?;
     LOCK_SHARED.bind(numbers.clone()).execute(tx).await?;
-    let rows: Vec<Closed> = FIND_CLOSED.bind(numbers).all(tx).await?;
-    Ok(rows.into_iter().map(|row| row.number).collect())
+    find_closed(tx, numbers).await
 }
 
 /// Which of these numbers are closed as far as is known now. It holds nobody up, so nothing may be sent on its word.
@@ -253,7 +252,11 @@ pub(crate) async fn closed_so_far<'n>(
     session: &mut Session,
     numbers: impl IntoIterator<Item = &'n str>,
 ) -> Result<BTreeSet<String>, DbError> {
-    let rows: Vec<Closed> = FIND_CLOSED.bind(number_rows(numbers)?).all(session).await?;
+    find_closed(session, number_rows(numbers)?).await
+}
+
+async fn find_closed(session: &mut Session, numbers: Rows) -> Result<BTreeSet<String>, DbError> {
+    let rows: Vec<Closed> = FIND_CLOSED.bind(numbers).all(session).await?;
     Ok(rows.into_iter().map(|row| row.number).collect())
 }
 

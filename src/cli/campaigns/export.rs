@@ -5,10 +5,10 @@ use std::io::{self, BufWriter, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::{Value, json};
-use trunkline_jobs::campaigns::report::{ExportError, ExportedRow, Part, export};
-use trunkline_jobs::contacts::export::Format;
+use trunkline_jobs::campaigns::report::{ExportedRow, Part, export};
+use trunkline_jobs::export::Format;
 use trunkline_platform::audit::{self, Act};
 use trunkline_platform::clock::Clock;
 
@@ -27,7 +27,7 @@ pub(super) struct Export {
     /// Where to write [default: standard output]
     file: Option<PathBuf>,
     #[arg(long, value_enum, default_value = "csv")]
-    format: FormatName,
+    format: output::FormatName,
     /// Go on with a file that was cut off
     #[arg(long, requires = "file", conflicts_with = "after")]
     resume: bool,
@@ -44,17 +44,11 @@ pub(super) struct Export {
     actor: ActorArgs,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum FormatName {
-    Csv,
-    Jsonl,
-}
-
 impl Export {
     pub(super) async fn run(self, config: &Config) -> Result<()> {
         let db = database::open(config).await?;
         let campaign = found(&db, self.id).await?;
-        let (format, actor) = (self.format(), self.actor.actor()?);
+        let (format, actor) = (Format::from(self.format), self.actor.actor()?);
         let (file, after) = match &self.file {
             None => (None, self.after),
             Some(path) if self.resume => {
@@ -81,7 +75,7 @@ impl Export {
         let Some(file) = file else {
             let mut out = BufWriter::new(io::stdout());
             return match export(&db, campaign.id, part, format, shown, &mut out).await {
-                Err(ExportError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+                Err(error) if error.is_broken_pipe() => Ok(()),
                 Ok((_, Some(next))) => {
                     eprintln!("there are more: go on with --after {next}");
                     Ok(())
@@ -93,13 +87,6 @@ impl Export {
         let more = next.map(|_| "; there are more: go on with --resume").unwrap_or_default();
         let path = self.file.unwrap_or_default();
         output::print(&format!("{count} recipients were written to {}{more}\n", path.display()))
-    }
-
-    fn format(&self) -> Format {
-        match self.format {
-            FormatName::Csv => Format::Csv,
-            FormatName::Jsonl => Format::Jsonl,
-        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use trunkline_jobs::campaigns::experiment::sequential::Comparison;
-use trunkline_jobs::campaigns::report::{Line, Report, Share, report};
+use trunkline_jobs::campaigns::report::{Left, Line, Report, Share, report};
 
 use super::look::found;
 use crate::cli::{database, output};
@@ -128,6 +128,14 @@ fn comparison(report: &Report) -> String {
     format!("\n{}{end}", table.text(""))
 }
 
+/// Cells of what became of texts.
+fn left(texts: &Left) -> [String; 6] {
+    let Left { left, delivered, failed, replies, opt_outs } = *texts;
+    let [left_cell, delivered, failed, replies_cell, opt_outs] =
+        [left, delivered, failed, replies, opt_outs].map(|count| count.to_string());
+    [left_cell, delivered, failed, replies_cell, opt_outs, rate(Share::of(replies, left))]
+}
+
 fn by_time(report: &Report) -> String {
     let mut table = output::Table::new(&[
         "UTC",
@@ -140,16 +148,8 @@ fn by_time(report: &Report) -> String {
         "REPLY RATE",
     ]);
     for row in &report.by_time {
-        table.row([
-            row.bucket.clone(),
-            row.variant.clone().unwrap_or_default(),
-            row.left_count.to_string(),
-            row.delivered.to_string(),
-            row.failed.to_string(),
-            row.replies.to_string(),
-            row.opt_outs.to_string(),
-            rate(Share::of(row.replies, row.left_count)),
-        ]);
+        let names = [row.bucket.clone(), row.variant.clone().unwrap_or_default()];
+        table.row(names.into_iter().chain(left(&row.texts)));
     }
     format!("\n{}", table.text("nothing has left"))
 }
@@ -165,15 +165,7 @@ fn by_state(report: &Report) -> String {
         "REPLY RATE",
     ]);
     for row in &report.by_state {
-        table.row([
-            row.state.clone(),
-            row.left.to_string(),
-            row.delivered.to_string(),
-            row.failed.to_string(),
-            row.replies.to_string(),
-            row.opt_outs.to_string(),
-            rate(Share::of(row.replies, row.left)),
-        ]);
+        table.row([row.state.clone()].into_iter().chain(left(&row.texts)));
     }
     format!("\n{}", table.text("nothing has left"))
 }

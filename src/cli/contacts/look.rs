@@ -5,9 +5,9 @@ use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::json;
-use trunkline_jobs::contacts::export::{Format, export};
+use trunkline_jobs::contacts::export::export;
 use trunkline_jobs::contacts::number::Country;
 use trunkline_jobs::contacts::people::Person;
 use trunkline_jobs::contacts::{optout, people, segments};
@@ -51,18 +51,12 @@ pub(super) struct Export {
     #[command(flatten)]
     whom: Whom,
     #[arg(long, value_enum, default_value = "csv")]
-    format: FormatName,
+    format: output::FormatName,
     /// Write numbers, names and fields in full
     #[arg(long)]
     unmask: bool,
     #[command(flatten)]
     actor: ActorArgs,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum FormatName {
-    Csv,
-    Jsonl,
 }
 
 impl List {
@@ -180,10 +174,7 @@ impl Export {
     pub(super) async fn text(self, db: &Db) -> Result<String> {
         let filter = self.whom.filter(db).await?;
         let (now, actor) = (Clock::system().now(), self.actor.actor()?);
-        let format = match self.format {
-            FormatName::Csv => Format::Csv,
-            FormatName::Jsonl => Format::Jsonl,
-        };
+        let format = self.format.into();
         let after = Some(json!({ "filter": filter.to_string(), "unmask": self.unmask }));
         let act = Act { action: "contact.export", subject: "contacts".to_owned(), before: None, after };
         let mut tx = db.write().await?;
@@ -194,7 +185,7 @@ impl Export {
         let Some(path) = &self.file else {
             let mut out = BufWriter::new(io::stdout());
             return match export(db, &filter, format, now, shown, &mut out).await {
-                Err(error) if is_broken_pipe(&error) => Ok(String::new()),
+                Err(error) if error.is_broken_pipe() => Ok(String::new()),
                 written => written.map(|_| String::new()).context("the export stopped"),
             };
         };
@@ -204,9 +195,4 @@ impl Export {
         out.flush()?;
         Ok(format!("{count} people are in {}\n", path.display()))
     }
-}
-
-fn is_broken_pipe(error: &trunkline_jobs::contacts::export::ExportError) -> bool {
-    use trunkline_jobs::contacts::export::ExportError;
-    matches!(error, ExportError::Write(error) if error.kind() == io::ErrorKind::BrokenPipe)
 }

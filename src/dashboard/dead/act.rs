@@ -151,9 +151,7 @@ pub(in crate::dashboard) async fn perform(
     let visit = pages.operator(request).await?;
     let fields = Fields::of_body(body).await.unwrap_or_default();
     let (word, chosen) = asked(&visit, &fields)?;
-    let Some(reason) = fields.get("reason") else {
-        return Err(visit.refuse(Place::DeadLetters, "Say why: the audit tells it to whoever looks next."));
-    };
+    let reason = visit.reason(Place::DeadLetters, &fields)?;
     if let (Word::Replay, Target::Filter(filter)) = (word, chosen.target()) {
         let begun = pages.replays.begin(filter, visit.actor(Some(reason)));
         let id = begun.map_err(|error| visit.refuse(Place::DeadLetters, &error.to_string()))?;

@@ -79,7 +79,7 @@ pub(in crate::dashboard) async fn cancel(
 ) -> Page {
     let visit = pages.operator(request).await?;
     let fields = Fields::of_body(body).await.unwrap_or_default();
-    let Some(reason) = fields.get("reason") else { return Err(no_reason(&visit)) };
+    let reason = visit.reason(Place::Tasks, &fields)?;
     let acted = pages.tasks.cancel(&[TaskId(id)], &visit.actor(Some(reason))).await?;
     told(&visit, id, "cancel", &acted)
 }
@@ -94,7 +94,7 @@ pub(in crate::dashboard) async fn change(
 ) -> Page {
     let visit = pages.operator(request).await?;
     let fields = Fields::of_body(body).await.unwrap_or_default();
-    let Some(reason) = fields.get("reason") else { return Err(no_reason(&visit)) };
+    let reason = visit.reason(Place::Tasks, &fields)?;
     let what = wanted(&fields, pages, visit.now).map_err(|why| visit.refuse(Place::Tasks, &why))?;
     let acted = pages.tasks.change(&[TaskId(id)], &what, &visit.actor(Some(reason))).await?;
     told(&visit, id, "change", &acted)
@@ -123,10 +123,6 @@ fn not_before(text: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>, String> {
             .or_else(|| DateTime::parse_from_rfc3339(text).ok().map(|time| time.to_utc())),
     };
     time.ok_or_else(|| format!("{text:?} is no time: write now, 5m, or a time such as 2026-03-02T09:00:00Z."))
-}
-
-fn no_reason(visit: &Visit<'_>) -> crate::dashboard::visit::Stop {
-    visit.refuse(Place::Tasks, "Say why: the audit tells it to whoever looks next.")
 }
 
 /// Back to the task, or why not.

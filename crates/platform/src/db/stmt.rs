@@ -69,6 +69,8 @@ impl Stmt {
 ///   as a table;
 /// * `(any "$1")` is the right-hand side of `IN` for a list of ids.
 ///
+/// And `(sql COLUMNS)` is a constant of the module: words that several statements share, such as the columns of a row.
+///
 /// The parts of such a text are joined.
 #[macro_export]
 macro_rules! statements {
@@ -100,6 +102,7 @@ macro_rules! statement_text {
 #[macro_export]
 macro_rules! statement_part {
     ($text:literal) => { $crate::db::Part::Sql($text) };
+    ((sql $text:path)) => { $crate::db::Part::Sql($text) };
     ((any $param:literal)) => { $crate::db::Part::Any($param) };
     ((rows $param:literal as $alias:ident ($($col:ident $type:ident),+))) => {
         $crate::db::Part::Rows {

@@ -25,6 +25,13 @@ pub struct TaskMeta {
     pub created_at: DateTime<Utc>,
 }
 
+impl TaskMeta {
+    /// Whether a failure of this try is the last.
+    pub fn is_last_attempt(&self) -> bool {
+        self.attempt >= self.max_attempts
+    }
+}
+
 /// Everything a job is handed: its services, its task, the time, a seed, and the sign to stop.
 #[derive(Debug)]
 pub struct Context<S> {

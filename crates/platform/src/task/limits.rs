@@ -218,6 +218,24 @@ impl Tasks {
         .await
     }
 
+    /// Has nothing of a queue start, in any process, or lets it start again; what runs goes on. Answers the limit that holds now, and
+    /// whether that was otherwise before.
+    pub async fn pause_queue(
+        &self,
+        queue: &str,
+        paused: bool,
+        actor: &Actor,
+    ) -> Result<(Limit, bool), DbError> {
+        let action = if paused { "queue.pause" } else { "queue.resume" };
+        let (scope, mut before) = (Scope::Queue(queue.to_owned()), false);
+        let set = |limit: Limit| {
+            before = limit.paused;
+            Limit { paused, ..limit }
+        };
+        let limit = self.set_limit(&scope, actor, action, set).await?;
+        Ok((limit, before != paused))
+    }
+
     /// Goes back to what the job declares, or to no limit.
     pub async fn clear_limit(&self, scope: &Scope, declared: Limit, actor: &Actor) -> Result<Limit, DbError> {
         let set_by = (!declared.is_none()).then(|| JOB.to_owned());
