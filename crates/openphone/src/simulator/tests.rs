@@ -445,7 +445,7 @@ async fn files_are_served_as_counted_and_only_without_the_key() {
 async fn a_stream_brings_files_of_every_kind_a_virus_among_them_and_some_twice() {
     let (_, target) = receiver(0).await;
     let faults = Faults { infected: 0.1, ..Faults::default() };
-    let stream = SimulatorConfig { rate_per_second: 5000.0, max_events: Some(400), faults, ..config() };
+    let stream = SimulatorConfig { rate_per_second: 20_000.0, max_events: Some(4000), faults, ..config() };
     let simulator = Simulator::start(SimulatorConfig { target: Some(target), ..stream }).await.unwrap();
     simulator.idle().await;
     let told: Vec<MediaFile> =
