@@ -5,6 +5,8 @@
 #[path = "../../tests/it/servers/mod.rs"]
 mod servers;
 
+pub mod program;
+
 use std::time::Duration;
 
 use anyhow::Context;
