@@ -6,7 +6,7 @@
 //! * [`dashboard`]: the pages for people.
 //! * [`cli`]: the command line, one file per command.
 //! * [`app`]: builds everything once from the configuration; the only place that knows it all.
-//! * [`health`], [`queues`], [`replays`], [`timeline`]: what several of them tell or do.
+//! * [`health`], [`queues`], [`replays`], [`timeline`], [`troubles`]: what several of them tell or do.
 //! * [`config`], [`correlation`], [`elapsed`], [`paths`], [`schedules`], [`telemetry`], [`mask`], [`schema`], [`source`]: what they share.
 //!
 //! `receiver`, `admin`, `dashboard` and `cli` never import one another.
@@ -30,6 +30,7 @@ pub mod schema;
 pub mod source;
 pub mod telemetry;
 pub mod timeline;
+pub mod troubles;
 
 /// Every statement of the program itself, for the test that prepares them all on both engines.
 pub fn statements() -> impl Iterator<Item = &'static trunkline_platform::db::Stmt> {

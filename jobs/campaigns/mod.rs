@@ -48,7 +48,10 @@ pub use metrics::CampaignMetrics;
 pub use operate::{OperateError, change, create, make_move, resume_without};
 pub use plan::{Audience, DAILY_CAP, Plan, PlanError};
 pub use pump::PumpCampaign;
-pub use read::{Outcome, Preview, RecipientRow, left_since, list, outcomes, preview, recipients_of, show};
+pub use read::{
+    Outcome, Paused, Preview, RecipientRow, left_since, list, list_paused, outcomes, preview, recipients_of,
+    show,
+};
 pub use state::{IllegalMove, Move, State};
 pub use table::CampaignRow;
 pub use template::{Missing, Template};

@@ -15,6 +15,11 @@ trunkline_platform::statements! {
     LIST_CAMPAIGNS = parts {
         "SELECT " (sql table::COLUMNS) " FROM campaigns WHERE id < $1 ORDER BY id DESC LIMIT $2"
     }
+    /// Says what the index says of itself, too: SQLite takes a partial index by its own words only.
+    LIST_PAUSED = same {
+        "SELECT id, COALESCE(reason, '') AS reason FROM campaigns
+         WHERE state IN ('running', 'paused') AND state = 'paused' ORDER BY id DESC LIMIT $1"
+    }
     COUNT_RECIPIENTS = same {
         "SELECT state, reason, COUNT(*) AS count, MIN(due_at) AS next_at FROM campaign_recipients
          WHERE campaign_id = $1 AND state <> 'taken' GROUP BY state, reason ORDER BY 3 DESC LIMIT 100"
@@ -40,6 +45,13 @@ trunkline_platform::statements! {
 #[derive(sqlx::FromRow)]
 struct Count {
     count: i64,
+}
+
+/// A campaign that is held, and what was said when it was.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct Paused {
+    pub id: i64,
+    pub reason: String,
 }
 
 /// How many of a campaign's recipients are where.
@@ -96,6 +108,11 @@ pub async fn show(db: &Db, id: i64) -> Result<Option<CampaignRow>, DbError> {
 pub async fn list(db: &Db, before: Option<i64>, limit: u32) -> Result<Vec<CampaignRow>, DbError> {
     let query = LIST_CAMPAIGNS.bind(before.unwrap_or(i64::MAX)).bind(limit.clamp(1, 1_000));
     query.all(&mut db.read().await?).await
+}
+
+/// Those that are held, by the program or by a person; the newest first.
+pub async fn list_paused(db: &Db, limit: u32) -> Result<Vec<Paused>, DbError> {
+    LIST_PAUSED.bind(limit.clamp(1, 1_000)).all(&mut db.read().await?).await
 }
 
 /// Where a campaign's recipients are.

@@ -76,7 +76,8 @@ pub(super) async fn act<T>(config: &Config, act: impl AsyncFnOnce(&Tasks) -> Res
     acted
 }
 
-async fn open_to_act(config: &Config) -> Result<Tasks> {
+/// The task table with the bell that workers listen to.
+pub(super) async fn open_to_act(config: &Config) -> Result<Tasks> {
     let db = open(config).await?;
     let ring =
         config.redis.ring(&db, Metrics::new(&Registry::new())?).context("setting up Redis (redis.url)")?;

@@ -10,6 +10,7 @@ mod control;
 mod database;
 mod dead;
 mod dev;
+mod doctor;
 mod events;
 mod jobs;
 mod keys;
@@ -56,6 +57,8 @@ pub struct Cli {
 enum Command {
     /// Try it: everything in one process, with a simulated provider; nothing to set up
     Dev(dev::DevCommand),
+    /// Tell what is not as it should be, and the command that deals with it
+    Doctor(doctor::DoctorCommand),
     /// Run the program
     Serve(serve::ServeCommand),
     /// Play the provider: its API, and signed webhooks to a target
@@ -152,6 +155,7 @@ impl Cli {
             Command::Queues(command) => command.run(&config).await,
             Command::Limits(command) => command.run(&config).await,
             Command::Dead(command) => return command.run(&config).await,
+            Command::Doctor(command) => return command.run(&config).await,
             Command::Jobs(command) => command.run(&config).await,
             Command::Campaigns(command) => command.run(&config).await,
             Command::Sends(command) => command.run(&config).await,

@@ -5,6 +5,7 @@ use std::process::Command;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use crate::campaigns::program_and_provider;
 use crate::harness::{Env, Program, both_engines, free_port};
 
 fn json(text: &str) -> Value {
@@ -102,5 +103,33 @@ both_engines! {
         program.run(&["config", "check"]).unwrap();
         let refused = program.run(&["tasks", "list", "--state", "asleep"]).unwrap_err().to_string();
         assert!(refused.contains("asleep"), "{refused}");
+    }
+
+    async fn the_doctor_ranks_what_is_not_well_and_its_exit_code_tells_how_bad_it_is(env: Env) {
+        let (_simulator, mut program) = program_and_provider(&env).await;
+        program.start().await.unwrap();
+        let doctor = |program: &Program| {
+            let (code, told, _) = program.run_to_code(&["doctor", "--json"]).unwrap();
+            let found = json(&told).as_array().unwrap().clone();
+            let what = |trouble: &Value| trouble["what"].as_str().unwrap().to_owned();
+            (code, found.iter().map(what).collect::<Vec<_>>(), found)
+        };
+        assert_eq!(doctor(&program).1, ["There is no key: nobody can use the pages or the API"]);
+        program.run(&["keys", "create", "on-call", "--scope", "operate", "--reason", "a test"]).unwrap();
+        assert_eq!(program.run(&["doctor"]).unwrap(), "all is well\n");
+
+        program.run(&["queues", "pause", "media", "--by", "ana", "--reason", "a test"]).unwrap();
+        let (code, what, found) = doctor(&program);
+        assert_eq!((code, what), (3, vec!["queue:media is paused, by operator:ana".to_owned()]));
+        assert_eq!(found[0]["runbook"], "holding-back");
+        let remedy = found[0]["command"].as_str().unwrap().strip_prefix("trunkline ").unwrap().to_owned();
+
+        program.stop().await.unwrap();
+        let (code, what, _) = doctor(&program);
+        assert_eq!((code, what.len()), (4, 2), "{what:?}");
+        assert_eq!(what[0], "No worker is alive: nothing is worked off", "the urgent one comes first");
+        program.start().await.unwrap();
+        program.run(&remedy.split(' ').collect::<Vec<_>>()).unwrap();
+        assert_eq!(program.run(&["doctor"]).unwrap(), "all is well\n");
     }
 }

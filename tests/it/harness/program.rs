@@ -220,12 +220,18 @@ impl Program {
 
     /// Runs another command of the program with the same settings and returns its output.
     pub(crate) fn run(&self, words: &[&str]) -> Result<String> {
-        let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
-        let output = self.command(&words).output().context("running the program")?;
-        if !output.status.success() {
-            bail!("{words:?} ended with {}:\n{}", output.status, String::from_utf8_lossy(&output.stderr));
+        match self.run_to_code(words)? {
+            (0, output, _) => Ok(output),
+            (code, _, errors) => bail!("{words:?} ended with {code}:\n{errors}"),
         }
-        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// The same for one whose exit code tells something, with what it told beside its output.
+    pub(crate) fn run_to_code(&self, words: &[&str]) -> Result<(i32, String, String)> {
+        let owned: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
+        let ended = self.command(&owned).output().context("running the program")?;
+        let code = ended.status.code().with_context(|| format!("{words:?} ended with {}", ended.status))?;
+        Ok((code, String::from_utf8(ended.stdout)?, String::from_utf8_lossy(&ended.stderr).into_owned()))
     }
 }
 

@@ -1,0 +1,235 @@
+//! What is not as it should be, by the tables and by what the program depends on. The first page tells it and
+//! `trunkline doctor`: each trouble with where it is dealt with, the command that deals with it, and its runbook.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
+use trunkline_jobs::campaigns::{Paused, breaker, list_paused};
+use trunkline_jobs::contacts::optout;
+use trunkline_jobs::reconcile;
+use trunkline_jobs::sends::{self, SendFilter, SendState};
+use trunkline_platform::db::DbError;
+use trunkline_platform::job::Jobs;
+use trunkline_platform::schedule::operate;
+use trunkline_platform::task::dead::{DeadFilter, DeadGroup};
+use trunkline_platform::task::{Backlog, LimitRow, TaskId, Tasks, WorkerRow};
+
+use crate::elapsed;
+use crate::health::Checks;
+use crate::mask;
+use crate::queues::{self, QueueNow};
+
+/// A due task that waits longer than this is stuck.
+const STUCK: TimeDelta = TimeDelta::minutes(5);
+/// The most that is counted of what waits for a person.
+const MOST: u32 = 100;
+/// Groups of dead letters that are told.
+const GROUPS: u32 = 5;
+/// Ticks of schedules that are looked back on.
+const TICKS: u32 = 200;
+
+/// Something that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Trouble {
+    /// Nothing, or not all, goes on.
+    pub urgent: bool,
+    pub what: String,
+    /// The page where it is dealt with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub page: Option<String>,
+    /// The command that deals with it, or shows what to decide.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+    /// By its name in the folder of runbooks.
+    pub runbook: &'static str,
+}
+
+impl Trouble {
+    pub fn now(what: impl Into<String>, runbook: &'static str) -> Self {
+        Self { urgent: true, what: what.into(), page: None, command: None, runbook }
+    }
+
+    pub fn soon(what: impl Into<String>, runbook: &'static str) -> Self {
+        Self { urgent: false, ..Self::now(what, runbook) }
+    }
+
+    #[must_use]
+    pub fn page(self, page: impl Into<String>) -> Self {
+        Self { page: Some(page.into()), ..self }
+    }
+
+    #[must_use]
+    pub fn command(self, command: impl Into<String>) -> Self {
+        Self { command: Some(command.into()), ..self }
+    }
+}
+
+/// What the tables say.
+pub struct Look {
+    pub workers: Vec<WorkerRow>,
+    pub backlog: Vec<Backlog>,
+    pub queues: Vec<QueueNow>,
+    pub groups: Vec<DeadGroup>,
+    pub dead: i64,
+    limits: Vec<LimitRow>,
+    unresolved: usize,
+    reviews: usize,
+    /// Schedules whose last task died.
+    failing: Vec<(String, Option<TaskId>)>,
+    /// Waits for a release that knows its job.
+    unknown: i64,
+    paused: Vec<Paused>,
+    /// Our numbers that send nothing, and why.
+    held: Vec<(String, String)>,
+    /// The last reconciliation, if it failed: its number and why.
+    reconcile: Option<(i64, String)>,
+}
+
+impl Look {
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn take(tasks: &Tasks, jobs: &dyn Jobs) -> Result<Self, DbError> {
+        let db = tasks.db();
+        let (backlog, limits) = (tasks.backlog().await?, tasks.limits().await?);
+        let unresolved =
+            SendFilter { state: Some(SendState::Unresolved), limit: MOST, ..SendFilter::default() };
+        let mut seen = BTreeSet::new();
+        let mut failing = Vec::new();
+        for tick in operate::history(db, None, None, TICKS).await? {
+            // Only the newest of each schedule tells how it does.
+            if tick.task_state.is_some()
+                && seen.insert(tick.schedule.clone())
+                && tick.task_state.as_deref() == Some("dead")
+            {
+                failing.push((tick.schedule, tick.task_id));
+            }
+        }
+        let held = breaker::held_numbers(db).await?.into_iter();
+        let last = reconcile::status(db).await?.last.map(|last| last.run);
+        Ok(Self {
+            workers: tasks.workers().await?,
+            queues: queues::join(&backlog, tasks.rates().await?, &limits),
+            groups: tasks.dead_groups(&DeadFilter::default(), GROUPS).await?,
+            dead: tasks.count_dead().await?.iter().map(|kind| kind.count).sum(),
+            unresolved: sends::list(db, &unresolved).await?.len(),
+            reviews: optout::reviews(db, None, MOST).await?.len(),
+            failing,
+            unknown: backlog
+                .iter()
+                .filter(|row| !jobs.can_run(&row.kind, row.version))
+                .map(|row| row.due + row.delayed + row.blocked)
+                .sum(),
+            paused: list_paused(db, MOST).await?,
+            held: held.filter_map(|trip| Some((trip.sender?, trip.reason))).collect(),
+            reconcile: last
+                .filter(|run| run.state == "failed")
+                .map(|run| (run.id, run.error.unwrap_or_default())),
+            backlog,
+            limits,
+        })
+    }
+
+    pub fn alive(&self, now: DateTime<Utc>) -> impl Iterator<Item = &WorkerRow> {
+        self.workers.iter().filter(move |worker| worker.lease_until > now)
+    }
+
+    /// The urgent ones first.
+    pub fn troubles(&self, now: DateTime<Utc>) -> Vec<Trouble> {
+        let mut found = Vec::new();
+        if self.alive(now).next().is_none() {
+            let trouble = Trouble::now("No worker is alive: nothing is worked off", "stopping");
+            found.push(trouble.command("trunkline serve"));
+        }
+        for queue in self.queues.iter().filter(|queue| !queue.paused) {
+            let waited = queue.depth.oldest_due.map(|since| now - since).filter(|waited| *waited > STUCK);
+            if let Some(waited) = waited {
+                let (name, length) = (&queue.depth.queue, elapsed::roughly(waited));
+                let what = format!("In the queue {name} a task that is due has waited for {length}");
+                let page = format!("/tasks?q=state%3Apending+queue%3A{name}");
+                let command = format!("trunkline tasks list --state pending --queue {name}");
+                found.push(Trouble::now(what, "holding-back").page(page).command(command));
+            }
+        }
+        if self.dead > 0 {
+            let trouble =
+                Trouble::soon(format!("{} dead letters wait for somebody", self.dead), "dead-letters");
+            found.push(trouble.page("/dead").command("trunkline dead groups"));
+        }
+        for limit in self.limits.iter().filter(|limit| limit.paused) {
+            let what = format!("{} is paused, by {}", limit.scope, limit.set_by);
+            let queue = limit.scope.strip_prefix("queue:").unwrap_or(&limit.scope);
+            let command = format!("trunkline queues resume {queue} --reason …");
+            found.push(Trouble::soon(what, "holding-back").page("/queues").command(command));
+        }
+        if self.unresolved > 0 {
+            let what = format!(
+                "{} texts may or may not have been sent; a person has to say",
+                counted(self.unresolved)
+            );
+            found.push(Trouble::soon(what, "sending").command("trunkline sends list --state unresolved"));
+        }
+        if self.reviews > 0 {
+            let what = format!("{} answers may be opt-outs; a person has to say", counted(self.reviews));
+            found.push(Trouble::soon(what, "opt-outs").command("trunkline optouts review"));
+        }
+        for Paused { id, reason } in &self.paused {
+            let what = format!("The campaign {id} is paused: {reason}");
+            let command = format!("trunkline campaigns show {id}");
+            found.push(Trouble::soon(what, "campaigns").command(command));
+        }
+        for (sender, reason) in &self.held {
+            let what = format!("The number {sender} sends nothing: {reason}");
+            found.push(Trouble::soon(what, "campaigns").command("trunkline campaigns numbers"));
+        }
+        if let Some((run, error)) = &self.reconcile {
+            let what = format!("The last reconciliation failed: {}", mask::phones_in(error));
+            let command = format!("trunkline reconcile show {run}");
+            found.push(Trouble::soon(what, "reconcile").command(command));
+        }
+        for (schedule, task) in &self.failing {
+            let what = format!("The last task of the schedule {schedule} died");
+            let mut trouble = Trouble::soon(what, "schedules");
+            if let Some(task) = task {
+                trouble =
+                    trouble.page(format!("/tasks/{task}")).command(format!("trunkline tasks show {task}"));
+            }
+            found.push(trouble);
+        }
+        if self.unknown > 0 {
+            let what = format!("{} tasks wait for a release that knows their job", self.unknown);
+            let trouble = Trouble::soon(what, "upgrading").page("/tasks?q=state%3Apending");
+            found.push(trouble.command("trunkline stats"));
+        }
+        ranked(found)
+    }
+}
+
+/// What does not answer.
+pub fn of_checks(checks: &Checks) -> Vec<Trouble> {
+    let asked = [
+        ("The database", Some(&checks.database), true, "database-away"),
+        ("Redis", checks.redis.as_ref(), false, "redis-away"),
+        ("The connection that listens", checks.listen.as_ref(), false, "database-away"),
+        ("The store of files", checks.media_store.as_ref(), false, "media-store"),
+        ("A worker of this process", checks.workers.as_ref(), true, "stopping"),
+    ];
+    let found = asked.into_iter().filter_map(|(name, check, urgent, runbook)| {
+        let problem = check.and_then(|check| check.problem.as_deref())?;
+        Some(Trouble { urgent, ..Trouble::now(format!("{name}: {}", mask::phones_in(problem)), runbook) })
+    });
+    ranked(found.collect())
+}
+
+/// The urgent ones first, else in their order.
+pub fn ranked(mut troubles: Vec<Trouble>) -> Vec<Trouble> {
+    troubles.sort_by_key(|trouble| !trouble.urgent);
+    troubles
+}
+
+fn counted(count: usize) -> String {
+    match count >= MOST as usize {
+        true => format!("{count} or more"),
+        false => count.to_string(),
+    }
+}
