@@ -15,6 +15,7 @@ mod events;
 mod jobs;
 mod keys;
 mod limits;
+mod manual;
 mod media;
 mod migrate;
 mod optouts;
@@ -111,6 +112,10 @@ enum Command {
     Audit(audit::AuditCommand),
     /// Show and check the settings
     Config(config::ConfigCommand),
+    /// Print what a shell needs to complete commands and options
+    Completions(manual::CompletionsCommand),
+    /// Write the pages of the manual
+    Man(manual::ManCommand),
 }
 
 /// Runs the program from its arguments.
@@ -137,9 +142,11 @@ pub fn main() -> ExitCode {
 impl Cli {
     async fn run(self) -> Result<ExitCode> {
         match self.command {
-            // These two choose settings of their own before the configuration is read.
+            // These choose settings of their own before the configuration is read, or need none.
             Command::Dev(command) => return command.run(self.flags).await.map(|()| ExitCode::SUCCESS),
             Command::Config(command) => return command.run(&self.flags).await,
+            Command::Completions(command) => return command.run().map(|()| ExitCode::SUCCESS),
+            Command::Man(command) => return command.run().map(|()| ExitCode::SUCCESS),
             _ => {}
         }
         let config = load(&self.flags)?;
@@ -174,7 +181,7 @@ impl Cli {
             Command::Upkeep(command) => command.run(&config).await,
             Command::Keys(command) => command.run(&config).await,
             Command::Audit(command) => command.run(&config).await,
-            Command::Dev(_) | Command::Config(_) => Ok(()),
+            Command::Dev(_) | Command::Config(_) | Command::Completions(_) | Command::Man(_) => Ok(()),
         }?;
         Ok(ExitCode::SUCCESS)
     }
