@@ -2,6 +2,7 @@
 //! and the simulator in the provider's place, which makes a stream of realistic webhooks.
 
 mod sample;
+mod trouble;
 
 use std::path::Path;
 use std::time::Duration;
@@ -51,6 +52,9 @@ pub(super) struct DevCommand {
     /// Made-up people who get a sample campaign, at the first start; 0 for none, as with --events
     #[arg(long, default_value_t = sample::PEOPLE, value_parser = sample::people)]
     people: usize,
+    /// Break something on purpose, to find and mend: what is wrong is on the first page, and in `trunkline doctor`
+    #[arg(long, conflicts_with = "events")]
+    with_trouble: bool,
 }
 
 /// How far the work has come.
@@ -77,7 +81,7 @@ impl DevCommand {
         let on_loopback = config.http.listen.ip().is_loopback();
         let app = App::build(config, clock).await?;
         let key = if on_loopback { Some(key_for_today(app.access().keys()).await?) } else { None };
-        let (db, tasks) = (app.db().clone(), app.tasks().clone());
+        let (db, tasks, jobs) = (app.db().clone(), app.tasks().clone(), app.jobs());
         let mut running = app.start(&Roles::all(), None).await?;
         let receiver = format!("http://{}", running.address());
         simulator.set_target(Some(format!("{receiver}/webhooks/openphone").parse()?));
@@ -96,6 +100,10 @@ impl DevCommand {
             }
         }
 
+        if self.with_trouble {
+            trouble::make(&tasks, jobs.as_ref(), &simulator).await.context("making trouble")?;
+            println!("  trouble    two things are not well: see the first page, or `trunkline doctor`");
+        }
         let campaign = if with_sample { Sample::start(&tasks, self.people).await? } else { None };
         if let Some(campaign) = &campaign {
             println!(

@@ -6,7 +6,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::campaigns::program_and_provider;
-use crate::harness::{Env, Program, both_engines, free_port};
+use crate::harness::{Env, Program, both_engines, free_port, until};
 
 fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}:\n{text}"))
@@ -60,6 +60,54 @@ fn dev_stores_what_the_simulated_provider_sent() {
     assert!(!thumbnails.is_empty(), "pictures are shown small");
     assert_eq!(stats["media"]["files"], files);
     assert!(files > 0);
+}
+
+/// What the README leads a newcomer through: two things are broken on purpose, and each is found and mended by what the
+/// program says.
+#[tokio::test]
+async fn dev_with_trouble_tells_what_is_wrong_and_how_to_mend_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let listen = format!("127.0.0.1:{}", free_port());
+    let trunkline = |words: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_trunkline"));
+        command.args(words).env_clear().env("TRUNKLINE_HTTP_LISTEN", &listen).current_dir(folder.path());
+        command
+    };
+    let told = |words: &[&str]| {
+        let ended = trunkline(words).output().unwrap();
+        String::from_utf8(ended.stdout).unwrap() + &String::from_utf8_lossy(&ended.stderr)
+    };
+    let words = ["dev", "--with-trouble", "--rate", "20", "--people", "0"];
+    let mut dev = KillOnDrop(trunkline(&words).stdout(std::process::Stdio::null()).spawn().unwrap());
+    let found = || told(&["doctor"]);
+    until("both troubles are there", async || {
+        let found = found();
+        found.contains("1 dead letters wait")
+            && found.contains("queue:media is paused, by operator:day-shift")
+    })
+    .await;
+
+    let dead = json(&told(&["dead", "list", "--json"]));
+    let task = dead[0]["id"].to_string();
+    let life = told(&["tasks", "show", &task]);
+    assert!(life.contains("is no longer stored"), "why it died: {life}");
+    let event = life.split("apply event ").nth(1).and_then(|rest| rest.split(' ').next());
+    let event = event.unwrap_or_else(|| panic!("what was meant: {life}"));
+    let change = format!("/event={event}");
+    told(&["dead", "edit", &task, "--change", &change, "--reason", "a slip"]);
+    told(&["queues", "resume", "media", "--reason", "their host is well"]);
+    until("all is well", async || found() == "all is well\n").await;
+    assert_eq!(json(&told(&["tasks", "show", &task, "--json"]))["state"], "done");
+    assert!(dev.0.try_wait().unwrap().is_none(), "it runs on");
+}
+
+struct KillOnDrop(std::process::Child);
+
+impl Drop for KillOnDrop {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
