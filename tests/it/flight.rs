@@ -138,6 +138,10 @@ both_engines! {
         let (foreseen, leave, refused) = foresee(&stage, id).await;
         assert_eq!((foreseen.recipients, foreseen.texts, refused.len()), (2_100, 42, 2_058));
         assert_eq!(foreseen.refused["flag:invalid"], 2_058);
+        let short = Plan { budget_segments: Some(10), ..plan };
+        let (foreseen, ..) = foresee(&stage, stage.draft(&short, &[]).await.id).await;
+        let stopped = foreseen.stopped.unwrap();
+        assert_eq!((foreseen.texts, foreseen.recipients), (10, 2_100), "{stopped:?}");
         stage.make(id, Move::Start).await.unwrap();
         stage.pass(TimeDelta::minutes(5)).await;
         assert_eq!(leave, flown(&stage, id).await);

@@ -132,10 +132,28 @@ impl Source {
 
     /// How many there are that no page had.
     pub(super) async fn rest(&self, db: &Db) -> Result<i64, DbError> {
-        let Next::Rows(due_at, position) = &self.next else { return Ok(0) };
-        let query = COUNT_WAITING_AFTER.bind(self.campaign.id).bind(*due_at).bind(*position);
-        let count: Count = query.one(&mut db.read().await?).await?;
-        Ok(count.count)
+        let mut session = db.read().await?;
+        let (mut rest, mut after) = match &self.next {
+            Next::Rows(due_at, position) => {
+                let query = COUNT_WAITING_AFTER.bind(self.campaign.id).bind(*due_at).bind(*position);
+                let count: Count = query.one(&mut session).await?;
+                if self.campaign.frozen_at.is_some() {
+                    return Ok(count.count);
+                }
+                (count.count, self.campaign.frozen_to.clone())
+            }
+            Next::Audience(after, _) => (0, after.clone()),
+            Next::Nobody => return Ok(0),
+        };
+        loop {
+            let audience = &self.campaign.plan.0.audience;
+            let found = audience::look(&mut session, audience, after.as_deref(), self.start).await?;
+            rest += i64::try_from(found.numbers.len()).unwrap_or(i64::MAX);
+            match found.next {
+                Some(next) => after = Some(next),
+                None => return Ok(rest),
+            }
+        }
     }
 
     async fn audience(
