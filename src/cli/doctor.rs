@@ -29,9 +29,7 @@ pub(super) struct DoctorCommand {
 
 impl DoctorCommand {
     pub(super) async fn run(self, config: &Config) -> Result<ExitCode> {
-        let mut found = of_settings(config);
-        found.extend(of_database(config).await?);
-        let found = troubles::ranked(found);
+        let found = troubles::ranked(found(config).await?);
         output::print(&if self.json { output::json(&found)? } else { text(&found) })?;
         Ok(match found.first() {
             None => ExitCode::SUCCESS,
@@ -41,7 +39,7 @@ impl DoctorCommand {
     }
 }
 
-/// What is lacking in the settings for a receiver to do its work.
+/// What these settings lack for a process that is started with them.
 fn of_settings(config: &Config) -> Vec<Trouble> {
     let mut found = Vec::new();
     if config.openphone.webhook_secrets.is_empty() {
@@ -56,7 +54,7 @@ fn of_settings(config: &Config) -> Vec<Trouble> {
     found
 }
 
-async fn of_database(config: &Config) -> Result<Vec<Trouble>> {
+async fn found(config: &Config) -> Result<Vec<Trouble>> {
     let tasks = match database::open_to_act(config).await {
         Ok(tasks) => tasks,
         Err(error) => {
@@ -73,7 +71,12 @@ async fn of_database(config: &Config) -> Result<Vec<Trouble>> {
         clock: clock.clone(),
     };
     let mut found = troubles::of_checks(&probes.report().await.checks);
-    found.extend(Look::take(&tasks, &trunkline_jobs::registry()?).await?.troubles(clock.now()));
+    let look = Look::take(&tasks, &trunkline_jobs::registry()?).await?;
+    found.extend(look.troubles(clock.now()));
+    // Who runs has read settings of its own, at another place perhaps, and warned of what they lack.
+    if look.alive(clock.now()).next().is_none() {
+        found.extend(of_settings(config));
+    }
     if Keys::open(tasks.db().clone(), clock).list(None, 1).await?.is_empty() {
         let what = "There is no key: nobody can use the pages or the API";
         let command = "trunkline keys create on-call --scope operate --reason …";
