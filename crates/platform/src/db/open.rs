@@ -369,12 +369,14 @@ crate::statements! {
     PING = same { "SELECT 1" }
     /// PostgreSQL's own; SQLite's statements have our deadline alone.
     NO_LIMIT = split { postgres: "SET statement_timeout = 0", sqlite: "SELECT 1" }
-    /// For the transaction only. A plan for any value would have to guess how much fits, and compiling it takes longer
-    /// than running it.
+    /// For the transaction only. A plan for any value would have to guess how much fits, compiling it takes longer than
+    /// running it, and where much fits PostgreSQL believes that reading everything is quick: it does not count that a
+    /// long term vector lies elsewhere and has to be fetched.
     FOR_LOOKING = split {
         postgres:
         "SELECT set_config('statement_timeout', CAST($1 AS TEXT), true), set_config('transaction_read_only', 'on', true),
-                set_config('plan_cache_mode', 'force_custom_plan', true), set_config('jit', 'off', true)",
+                set_config('plan_cache_mode', 'force_custom_plan', true), set_config('jit', 'off', true),
+                set_config('enable_seqscan', 'off', true)",
         sqlite: "SELECT $1",
     }
     NO_LIMITS = split {
