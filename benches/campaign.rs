@@ -51,16 +51,16 @@ async fn measure(place: &Place, people: usize) -> Result<()> {
     let factory = Factory::new(0);
     let mut create =
         vec!["campaigns", "create", "spring", "--text", TEXT, "--everyone", "--daily-cap", "10000"];
-    create.extend(["--reason", "a benchmark", "--json"]);
+    create.extend(["--by", "benchmark", "--json"]);
     create.extend(factory.world().lines.iter().flat_map(|line| ["--from", line.id.as_str()]));
-    let (told, _) = run(place, &create)?;
+    let (told, _) = run(place, &[], &create)?;
     let id = serde_json::from_str::<serde_json::Value>(&told)?["id"].as_i64().context("no id")?;
     let id_text = id.to_string();
 
     let night = (clock.now().date_naive() + chrono::Days::new(1)).and_hms_opt(8, 0, 0).context("no night")?;
     let begun = Instant::now();
     let (plan, plan_memory) =
-        run(place, &["campaigns", "plan", &id_text, "--at", &night.and_utc().to_rfc3339(), "--json"])?;
+        run(place, &[], &["campaigns", "plan", &id_text, "--at", &night.and_utc().to_rfc3339(), "--json"])?;
     let planned = begun.elapsed();
     let plan: flight::FlightPlan = serde_json::from_str(&plan)?;
     ensure!(plan.recipients == people as u64, "{} of {people} people are in the plan", plan.recipients);
@@ -70,7 +70,7 @@ async fn measure(place: &Place, people: usize) -> Result<()> {
         [("TRUNKLINE_OPENPHONE_API_URL", url.as_str()), ("TRUNKLINE_OPENPHONE_API_KEY", "simulated-api-key")];
     let program = Program::start(place, &settings)?;
     let begun = Instant::now();
-    run(place, &["campaigns", "start", &id_text, "--reason", "a benchmark"])?;
+    run(place, &settings, &["campaigns", "start", &id_text, "--by", "benchmark"])?;
     let frozen =
         async || -> Result<bool> { Ok(show(db, id).await?.context("no campaign")?.frozen_at.is_some()) };
     wait(frozen).await?;

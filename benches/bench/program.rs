@@ -62,9 +62,9 @@ impl Drop for Program {
 }
 
 /// What a command printed, and the most memory it took, in megabytes.
-pub fn run(place: &Place, words: &[&str]) -> Result<(String, u64)> {
+pub fn run(place: &Place, settings: &[(&str, &str)], words: &[&str]) -> Result<(String, u64)> {
     let mut output = tempfile::tempfile()?;
-    let mut child = command(place, &[]).args(words).stdout(output.try_clone()?).spawn()?;
+    let mut child = command(place, settings).args(words).stdout(output.try_clone()?).spawn()?;
     let mut most = 0;
     let status = loop {
         // The last look before its end: what it takes while it ends is not seen.
