@@ -362,6 +362,10 @@ where
     prepared
 }
 
+/// Pages that the writing connection of SQLite keeps, in KiB.
+const WRITER_CACHE: &str = "-65536";
+/// Of each of the many that only read; what they miss the operating system has, for all of them together.
+const READER_CACHE: &str = "-8192";
 /// How long a statement of upkeep may take.
 const UPKEEP_DEADLINE: Duration = Duration::from_secs(30 * 60);
 
@@ -462,7 +466,7 @@ fn sqlite_options(path: &Path, options: &DbOptions) -> SqliteConnectOptions {
         // A whole claim: its rows need not wait for one another on their way between two threads.
         .row_buffer_size(1_024)
         .busy_timeout(options.lock_timeout)
-        .pragma("cache_size", "-65536")
+        .pragma("cache_size", WRITER_CACHE)
         .pragma("temp_store", "memory")
 }
 
@@ -474,7 +478,7 @@ async fn sqlite_readers(
         .max_connections(options.connections)
         .test_before_acquire(false)
         .acquire_timeout(options.acquire_timeout)
-        .connect_with(connect.pragma("query_only", "on"))
+        .connect_with(connect.pragma("query_only", "on").pragma("cache_size", READER_CACHE))
         .await
 }
 
