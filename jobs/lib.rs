@@ -78,6 +78,7 @@ jobs! {
     campaigns::experiment::DecideWinners,
     contacts::ContactDeleted,
     contacts::ContactUpdated,
+    events::replay::ReplayEvents,
     media::DownloadMedia,
     media::RescanMedia,
     messages::MessageDelivered,
@@ -108,9 +109,9 @@ jobs! {
 
 /// Every statement of the jobs, for the test that prepares them all on both engines.
 pub fn statements() -> impl Iterator<Item = &'static Stmt> {
-    let own =
-        [conversations::STATEMENTS, events::STATEMENTS, provider::STATEMENTS, provider_tasks::STATEMENTS];
+    let own = [conversations::STATEMENTS, provider::STATEMENTS, provider_tasks::STATEMENTS];
     let groups = [
+        events::STATEMENTS,
         media::STATEMENTS,
         messages::STATEMENTS,
         reconcile::STATEMENTS,

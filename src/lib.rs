@@ -7,7 +7,7 @@
 //! * [`cli`]: the command line, one file per command.
 //! * [`app`]: builds everything once from the configuration; the only place that knows it all.
 //! * [`health`], [`queues`], [`replays`], [`timeline`], [`troubles`]: what several of them tell or do.
-//! * [`config`], [`correlation`], [`elapsed`], [`paths`], [`schedules`], [`telemetry`], [`mask`], [`schema`], [`source`]: what they share.
+//! * [`config`], [`correlation`], [`elapsed`], [`paths`], [`schedules`], [`event_words`], [`telemetry`], [`mask`], [`schema`], [`source`]: what they share.
 //!
 //! `receiver`, `admin`, `dashboard` and `cli` never import one another.
 
@@ -19,6 +19,7 @@ pub mod config;
 pub mod correlation;
 pub mod dashboard;
 pub mod elapsed;
+pub mod event_words;
 pub mod health;
 pub mod mask;
 pub mod paths;

@@ -8,7 +8,7 @@ use std::path::Path;
 use thiserror::Error;
 use trunkline_jobs::Services;
 use trunkline_platform::job::Registry;
-use trunkline_platform::schedule::{Problem, Schedules, Source};
+use trunkline_platform::schedule::{Problem, Schedule, ScheduleState, Schedules, Source};
 
 use crate::config::SchedulesConfig;
 
@@ -68,6 +68,16 @@ pub fn load(config: &SchedulesConfig, jobs: &Registry<Services>) -> Result<Sched
         builtin.map(|(file, text)| Source { file: format!("built-in {file}"), text: (*text).to_owned() });
     let sources: Vec<Source> = builtin.chain(own.values().cloned()).collect();
     Schedules::load(&sources, jobs).map_err(SchedulesError)
+}
+
+/// How a schedule stands, in a word.
+pub fn standing(schedule: &Schedule, state: Option<&ScheduleState>) -> &'static str {
+    match state {
+        _ if !schedule.enabled => "off",
+        Some(state) if state.paused_at.is_some() => "paused",
+        Some(_) => "on",
+        None => "new",
+    }
 }
 
 fn read_folder(dir: &Path, sources: &mut BTreeMap<String, Source>) -> std::io::Result<()> {

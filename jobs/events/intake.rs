@@ -7,10 +7,20 @@ use serde::Serialize;
 use trunkline_openphone::event::Envelope;
 use trunkline_openphone::signature::Scheme;
 use trunkline_platform::db::{DbError, Rows, sql_time};
+use trunkline_platform::job::Priority;
 use trunkline_platform::task::TaskTx;
 
+use super::replay;
 use super::route::{job_of, task_for};
-use super::store::{EventId, INSERT_EVENTS, InsertedEvent};
+use super::store::{EventId, FoundEvent, INSERT_EVENTS, InsertedEvent};
+
+trunkline_platform::statements! {
+    /// The release that stored it may have known no job for its type.
+    ADOPT_EVENTS = parts {
+        "UPDATE events SET job = r.job FROM " (rows "$1" as r (id BIGINT, job TEXT))
+        " WHERE events.id = r.id AND events.job IS NULL"
+    }
+}
 
 /// One delivery: verified, or asked for by ourselves.
 #[derive(Clone, Debug)]
@@ -138,4 +148,33 @@ pub async fn accept(tx: &mut TaskTx, deliveries: &[Delivery]) -> Result<Vec<Acce
     }
     tx.enqueue(&tasks).await?;
     Ok(answers)
+}
+
+#[derive(Serialize)]
+struct Adopted {
+    id: EventId,
+    job: &'static str,
+}
+
+/// Enqueues the jobs of stored events once more inside the caller's transaction, behind everything that is new. Answers
+/// how many events have a job.
+pub(super) async fn again(tx: &mut TaskTx, events: &[FoundEvent]) -> Result<usize, DbError> {
+    let (mut tasks, mut adopted) = (Vec::new(), Vec::new());
+    for FoundEvent { event, body, .. } in events {
+        let envelope = body.as_deref().and_then(|body| Envelope::parse(body.as_bytes()).ok());
+        let Some(envelope) = envelope else { continue };
+        let Some(task) = task_for(&envelope, event.id)? else { continue };
+        if event.job.is_none() {
+            adopted.push(Adopted { id: event.id, job: task.kind });
+        }
+        // Everything that follows from an event has its correlation, and keeps the event for as long as it is needed.
+        tasks.push(
+            task.priority(Priority::LOW).correlation_id(&event.correlation_id).cause(replay::cause(event.id)),
+        );
+    }
+    if !adopted.is_empty() {
+        ADOPT_EVENTS.bind(Rows::of(&adopted)?).execute(tx.session()).await?;
+    }
+    tx.enqueue(&tasks).await?;
+    Ok(tasks.len())
 }

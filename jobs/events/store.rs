@@ -7,6 +7,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use trunkline_platform::db::{Db, DbError, Session};
 
+use super::filter::EventState;
+use super::intake::Source;
+
 trunkline_platform::statements! {
     /// In the order of their keys, so that two receivers told of the same deliveries do not wait for each other.
     pub(super) INSERT_EVENTS = parts {
@@ -28,20 +31,6 @@ trunkline_platform::statements! {
     }
     /// What a job needs of its event.
     pub(super) LOAD_EVENT = same { "SELECT received_at, body FROM events WHERE id = $1" }
-    LIST_EVENTS = same {
-        "SELECT id, event_id, event_type, api_version, job, occurred_at, received_at, correlation_id FROM events
-         WHERE id < $1 ORDER BY id DESC LIMIT $2"
-    }
-    /// By an index of its own: of a rare type the newest can be far back.
-    LIST_EVENTS_OF_TYPE = same {
-        "SELECT id, event_id, event_type, api_version, job, occurred_at, received_at, correlation_id FROM events
-         WHERE event_type = $1 AND id < $2 ORDER BY id DESC LIMIT $3"
-    }
-    LIST_UNKNOWN = same {
-        "SELECT id, event_id, event_type, api_version, job, occurred_at, received_at, correlation_id FROM events
-         WHERE job IS NULL AND (CAST($1 AS TEXT) IS NULL OR event_type = $1) AND (CAST($2 AS BIGINT) IS NULL OR id < $2)
-         ORDER BY id DESC LIMIT $3"
-    }
     COUNT_EVENTS = same {
         "SELECT event_type, job, COUNT(*) AS count, COUNT(DISTINCT event_id) AS happenings FROM events
          GROUP BY event_type, job ORDER BY event_type, job LIMIT 1000"
@@ -86,9 +75,11 @@ pub struct EventRow {
 }
 
 /// A stored event without its body.
-#[derive(Clone, Debug, Serialize, sqlx::FromRow)]
+#[derive(Clone, Debug, Serialize)]
 pub struct EventSummary {
     pub id: EventId,
+    /// How it came: `standard`, `legacy`, or `reconciled` when we asked for it.
+    pub scheme: String,
     pub event_id: String,
     pub event_type: String,
     pub api_version: Option<String>,
@@ -96,6 +87,42 @@ pub struct EventSummary {
     pub occurred_at: Option<DateTime<Utc>>,
     pub received_at: DateTime<Utc>,
     pub correlation_id: String,
+}
+
+impl EventRow {
+    pub fn summary(&self) -> EventSummary {
+        EventSummary {
+            id: self.id,
+            scheme: self.scheme.clone(),
+            event_id: self.event_id.clone(),
+            event_type: self.event_type.clone(),
+            api_version: self.api_version.clone(),
+            job: self.job.clone(),
+            occurred_at: self.occurred_at,
+            received_at: self.received_at,
+            correlation_id: self.correlation_id.clone(),
+        }
+    }
+}
+
+impl EventSummary {
+    /// What its tasks name as their cause: how it came, and that it was replayed.
+    pub(super) fn causes(&self) -> [String; 2] {
+        let door = if self.scheme == Source::Reconciled.as_str() { "reconcile" } else { "webhook" };
+        [format!("{door}:{}", self.id), super::replay::cause(self.id)]
+    }
+}
+
+/// An event that is as it was described.
+#[derive(Clone, Debug, Serialize)]
+pub struct FoundEvent {
+    #[serde(flatten)]
+    pub event: EventSummary,
+    /// What became of it; absent where nobody asked.
+    pub state: Option<EventState>,
+    /// The body as it came; absent where nobody asked.
+    #[serde(skip)]
+    pub body: Option<String>,
 }
 
 /// How many events of a type are stored.
@@ -110,30 +137,8 @@ pub struct EventCount {
     pub happenings: i64,
 }
 
-/// Which events to list, the newest first.
-#[derive(Clone, Debug, Default)]
-pub struct EventFilter {
-    pub event_type: Option<String>,
-    /// Only events of types that no job knows.
-    pub unknown: bool,
-    /// Only events older than this one: the last id of the page before.
-    pub before: Option<EventId>,
-    pub limit: u32,
-}
-
 pub async fn show(db: &Db, id: EventId) -> Result<Option<EventRow>, DbError> {
     SHOW_EVENT.bind(id.0).optional(&mut db.read().await?).await
-}
-
-pub async fn list(db: &Db, filter: &EventFilter) -> Result<Vec<EventSummary>, DbError> {
-    let before = filter.before.map(|id| id.0);
-    let query = match filter.event_type.as_deref() {
-        kind if filter.unknown => LIST_UNKNOWN.bind(kind).bind(before),
-        Some(kind) => LIST_EVENTS_OF_TYPE.bind(kind).bind(before.unwrap_or(i64::MAX)),
-        None => LIST_EVENTS.bind(before.unwrap_or(i64::MAX)),
-    };
-    let query = query.bind(filter.limit.clamp(1, 1_000));
-    query.all(&mut db.read().await?).await
 }
 
 pub async fn count(db: &Db) -> Result<Vec<EventCount>, DbError> {

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use trunkline_openphone::event::{Envelope, Retold};
 use trunkline_platform::crash_point;
-use trunkline_platform::job::{Context, Done, Failure, FailureKind, Job, OrFail, Queue};
+use trunkline_platform::job::{Context, Done, Failure, Job, OrFail, Queue};
 
 use super::look::{Looked, look};
 use super::pages::{self, Page};
@@ -40,7 +40,7 @@ impl Job for ReconcilePage {
         drop(session);
         let Some(page) = page else { return end(cx, &run).await };
         match self.turn(cx, &run, &page).await {
-            Err(failure) if is_final(cx, &failure) => {
+            Err(failure) if failure.is_final(cx.task()) => {
                 let error = format!("{:#}", failure.error);
                 let mut tx = db.write().await?;
                 runs::fail(&mut tx, &run, &error, cx.now()).await?;
@@ -59,15 +59,6 @@ impl ReconcilePage {
             return Ok(Done::new());
         }
         Ok(Done::new().then(cx.follow_up(self)?))
-    }
-}
-
-/// Whether nobody tries again.
-fn is_final(cx: &Context<Services>, failure: &Failure) -> bool {
-    match failure.kind {
-        FailureKind::Permanent => true,
-        FailureKind::Retry | FailureKind::RetryAfter(_) => cx.task().is_last_attempt(),
-        FailureKind::Snooze(_) | FailureKind::Discard => false,
     }
 }
 

@@ -1,4 +1,4 @@
-//! Remove what is told of ticks, of upkeep and of reconciliation long ago.
+//! Remove what is told of ticks, of upkeep, of reconciliation and of replays long ago.
 
 use super::retention::before;
 use super::run::{Chore, ChoreError, Run};
@@ -22,9 +22,15 @@ trunkline_platform::statements! {
              (SELECT id FROM reconcile_runs WHERE ended_at < $1 ORDER BY ended_at LIMIT $2)
          RETURNING CAST(0 AS BIGINT) AS bytes"
     }
+    SIZE_REPLAYED = same { "SELECT COUNT(*) AS count, CAST(0 AS BIGINT) AS bytes FROM event_replays WHERE ended_at < $1" }
+    DELETE_REPLAYED = same {
+        "DELETE FROM event_replays WHERE id IN
+             (SELECT id FROM event_replays WHERE ended_at < $1 ORDER BY ended_at LIMIT $2)
+         RETURNING CAST(0 AS BIGINT) AS bytes"
+    }
 }
 
-/// Removes old entries of the histories of schedules, of upkeep and of reconciliation.
+/// Removes old entries of the histories of schedules, of upkeep, of reconciliation and of replays.
 #[derive(Debug)]
 pub struct RemoveHistory;
 
@@ -36,6 +42,7 @@ impl Chore for RemoveHistory {
         let newest = before(run.now(), kept);
         run.clear(&SIZE_TICKS, &DELETE_TICKS, newest).await?;
         run.clear(&SIZE_RECONCILED, &DELETE_RECONCILED, newest).await?;
+        run.clear(&SIZE_REPLAYED, &DELETE_REPLAYED, newest).await?;
         run.clear(&SIZE_RUNS, &DELETE_RUNS, newest).await
     }
 }

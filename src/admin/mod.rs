@@ -15,12 +15,15 @@ mod dead;
 mod dead_acts;
 mod docs;
 mod door;
+mod event_replays;
+mod events;
 mod granted;
 mod keys;
 pub mod media;
 mod page;
 mod problem;
 mod queues;
+mod schedules;
 mod search;
 mod shape;
 mod task_acts;
@@ -34,6 +37,7 @@ use poem_openapi::payload::Json;
 use poem_openapi::{OpenApiService, Tags};
 use trunkline_jobs::media::MediaStore;
 use trunkline_platform::job::Jobs;
+use trunkline_platform::schedule::Schedules;
 use trunkline_platform::task::Tasks;
 
 use crate::access::Keys;
@@ -48,6 +52,7 @@ pub struct Desk {
     pub tasks: Tasks,
     pub jobs: Arc<dyn Jobs>,
     pub replays: Replays,
+    pub schedules: Arc<Schedules>,
     pub store: MediaStore,
     pub gate: Gate,
     pub listeners: Listeners,
@@ -78,6 +83,10 @@ enum Tag {
     Media,
     /// Calls, what was made of them, and what is found in it
     Calls,
+    /// What the provider told us, and having it done once more
+    Events,
+    /// What happens when although nobody asks
+    Schedules,
 }
 
 /// What an operation answers.
@@ -94,6 +103,9 @@ type Api = (
     media::MediaApi,
     calls::CallsApi,
     search::SearchApi,
+    events::EventsApi,
+    event_replays::EventReplaysApi,
+    schedules::SchedulesApi,
 );
 
 fn service(desk: &Desk) -> OpenApiService<Api, ()> {
@@ -108,6 +120,9 @@ fn service(desk: &Desk) -> OpenApiService<Api, ()> {
         media::MediaApi(desk.clone()),
         calls::CallsApi(desk.clone()),
         search::SearchApi(desk.clone()),
+        events::EventsApi(desk.clone()),
+        event_replays::EventReplaysApi(desk.clone()),
+        schedules::SchedulesApi(desk.clone()),
     );
     OpenApiService::new(api, "Trunkline", env!("CARGO_PKG_VERSION"))
         .description(docs::ABOUT)

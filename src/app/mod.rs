@@ -286,13 +286,21 @@ impl App {
             tasks: self.tasks.clone(),
             jobs: Arc::clone(&jobs),
             replays: replays.clone(),
+            schedules: Arc::clone(&self.schedules),
             store: self.services.media.store.clone(),
             gate: gate.clone(),
             listeners: Listeners::default(),
             zone: self.config.business.timezone,
         };
         let api = admin::routes(&desk, CorrelationIds::of_requests(random_seed()));
-        let pages = Pages { gate, tasks: self.tasks.clone(), jobs, probes: probes.clone(), replays };
+        let pages = Pages {
+            gate,
+            tasks: self.tasks.clone(),
+            jobs,
+            probes: probes.clone(),
+            replays,
+            schedules: Arc::clone(&self.schedules),
+        };
         dashboard::routes(pages).nest("/api/v1", api)
     }
 

@@ -80,7 +80,7 @@ enum Command {
     Campaigns(campaigns::CampaignsCommand),
     /// Look texts up; find out why somebody did not get one
     Sends(sends::SendsCommand),
-    /// Look at stored webhook events
+    /// Look at stored webhook events; replay them
     Events(events::EventsCommand),
     /// Look at files; fetch, scan and purge them, and put them under legal hold
     Media(media::MediaCommand),
@@ -166,7 +166,7 @@ impl Cli {
             Command::Jobs(command) => command.run(&config).await,
             Command::Campaigns(command) => command.run(&config).await,
             Command::Sends(command) => command.run(&config).await,
-            Command::Events(command) => command.run(&config).await,
+            Command::Events(command) => return command.run(&config).await,
             Command::Media(command) => command.run(&config).await,
             Command::Calls(command) => command.run(&config).await,
             Command::Search(command) => command.run(&config).await,

@@ -11,6 +11,7 @@ use trunkline_platform::task::Tasks;
 use super::audit::ActorArgs;
 use super::{database, output};
 use crate::config::Config;
+use crate::schedules::standing;
 use crate::{mask, schedules};
 
 /// Firings shown ahead.
@@ -99,16 +100,6 @@ fn find<'s>(schedules: &'s Schedules, name: &str) -> Result<&'s Schedule> {
     schedules.get(name).with_context(|| {
         format!("there is no schedule {name:?}; `trunkline schedules list` tells which there are")
     })
-}
-
-/// How a schedule stands, in a word.
-fn standing(schedule: &Schedule, state: Option<&ScheduleState>) -> &'static str {
-    match state {
-        _ if !schedule.enabled => "off",
-        Some(state) if state.paused_at.is_some() => "paused",
-        Some(_) => "on",
-        None => "new",
-    }
 }
 
 async fn list(tasks: &Tasks, schedules: &Schedules, as_json: bool) -> Result<String> {

@@ -163,7 +163,7 @@ fn about(row: &TaskRow, now: DateTime<Utc>, view: impl Fn(&str) -> String) -> St
         (_, true) => " (waits behind another)",
         _ => "",
     };
-    let event = ["webhook:", "reconcile:"].iter().find_map(|door| row.cause.strip_prefix(door));
+    let event = ["webhook:", "reconcile:", "replay:"].iter().find_map(|door| row.cause.strip_prefix(door));
     let source = event.map(|event| format!("trunkline events show {event}"));
     output::fields(&[
         ("cause", Some(row.cause.clone())),

@@ -16,16 +16,20 @@ pub(super) enum Place {
     Overview,
     DeadLetters,
     Tasks,
+    Events,
+    Schedules,
     Queues,
     Audit,
     /// Reached from elsewhere.
     Aside,
 }
 
-const MENU: [(Place, &str, &str); 5] = [
+const MENU: [(Place, &str, &str); 7] = [
     (Place::Overview, "/", "Overview"),
     (Place::DeadLetters, "/dead", "Dead letters"),
     (Place::Tasks, "/tasks", "Tasks"),
+    (Place::Events, "/events", "Events"),
+    (Place::Schedules, "/schedules", "Schedules"),
     (Place::Queues, "/queues", "Queues"),
     (Place::Audit, "/audit", "Audit"),
 ];

@@ -2,12 +2,14 @@
 //!
 //! * `overview`: is it well, and if not, what to do about it. `runbook`: how.
 //! * `dead`: dead letters, by what they died of; what can be done to them is shown before it is done.
+//! * `events`: what was told, found again, and done once more. `schedules`: what happens when.
 //! * `tasks`: a task's life, its payload, and what can be done to it. `queues`, `audit`, `call`: as they say.
 //! * `visit`: who looks and what they may. `layout`: the frame. `form`: queries and forms. `parts`: what pages repeat.
 
 mod audit;
 mod call;
 mod dead;
+mod events;
 mod form;
 mod layout;
 mod login;
@@ -15,6 +17,7 @@ mod overview;
 mod parts;
 mod queues;
 mod runbook;
+mod schedules;
 mod tasks;
 mod visit;
 
@@ -24,6 +27,7 @@ use poem::endpoint::make_sync;
 use poem::http::{StatusCode, header};
 use poem::{Endpoint, EndpointExt, IntoResponse, Response, Route, get, post};
 use trunkline_platform::job::Jobs;
+use trunkline_platform::schedule::Schedules;
 use trunkline_platform::task::Tasks;
 
 use crate::access::gate::Gate;
@@ -40,6 +44,7 @@ pub struct Pages {
     pub jobs: Arc<dyn Jobs>,
     pub probes: Probes,
     pub replays: Replays,
+    pub schedules: Arc<Schedules>,
 }
 
 /// The pages, to be put beside what else a process answers.
@@ -72,6 +77,19 @@ pub fn routes(pages: Pages) -> Route {
             get(tasks::edit::edit.data(Arc::clone(&pages)))
                 .post(tasks::edit::try_edit.data(Arc::clone(&pages))),
         )
+        .at("/events", page!(get events::list::list))
+        .at("/events/:id", page!(get events::show::show))
+        .at(
+            "/events/replay",
+            get(events::act::rehearse.data(Arc::clone(&pages)))
+                .post(events::act::perform.data(Arc::clone(&pages))),
+        )
+        .at("/events/replays", page!(get events::replays::list))
+        .at("/events/replays/:id", page!(get events::replays::show))
+        .at("/events/replays/:id/:act", page!(post events::act::change))
+        .at("/schedules", page!(get schedules::list))
+        .at("/schedules/:name", page!(get schedules::show))
+        .at("/schedules/:name/:act", page!(post schedules::act))
         .at("/queues", page!(get queues::list))
         .at("/queues/:name/:act", page!(post queues::act))
         .at("/audit", page!(get audit::list))

@@ -26,6 +26,9 @@ pub(super) fn task(id: TaskId) -> Markup {
 pub(super) fn cause(cause: &str) -> Markup {
     let to = match cause.split_once(':') {
         Some(("task", id)) if id.parse::<i64>().is_ok() => Some(format!("/tasks/{id}")),
+        Some(("webhook" | "reconcile" | "replay", id)) if id.parse::<i64>().is_ok() => {
+            Some(format!("/events/{id}"))
+        }
         _ => None,
     };
     html! { @match to { Some(to) => a href=(to) { (cause) }, None => (cause) } }

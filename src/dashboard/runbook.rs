@@ -33,6 +33,7 @@ runbooks! {
     "opt-outs",
     "reconcile",
     "redis-away",
+    "replay",
     "schedules",
     "search",
     "sending",

@@ -1,5 +1,7 @@
 //! The API for operators, asked as a stranger would and as those would who hold keys.
 
+use std::sync::Arc;
+
 use chrono::TimeDelta;
 use poem::listener::{Acceptor, Listener, TcpListener};
 use poem::{EndpointExt, Route, Server};
@@ -22,6 +24,7 @@ use trunkline::replays::Replays;
 use trunkline::source::Sources;
 use trunkline_jobs::media::MediaStore;
 use trunkline_platform::audit::{self, Actor, AuditFilter, AuditRow};
+use trunkline_platform::schedule::{Schedules, Source};
 use trunkline_platform::task::{NewTask, Tasks};
 
 use crate::harness::{Act, Acts, Env, Play, both_engines, registry};
@@ -57,6 +60,7 @@ impl Site {
             tasks: tasks.clone(),
             jobs: registry(),
             replays: replays.clone(),
+            schedules: schedules(),
             store,
             gate: gate.clone(),
             listeners: Listeners::default(),
@@ -75,6 +79,7 @@ impl Site {
                 clock: env.clock.clone(),
             },
             replays,
+            schedules: schedules(),
         };
         let routes: Route = dashboard::routes(pages).nest("/api/v1", api);
         let acceptor = TcpListener::bind("127.0.0.1:0").into_acceptor().await.unwrap();
@@ -112,6 +117,13 @@ impl Site {
         assert_eq!(answer.status(), StatusCode::OK, "{path}: {}", answer.text().await.unwrap());
         answer.json().await.unwrap()
     }
+}
+
+/// One schedule of a test job.
+fn schedules() -> Arc<Schedules> {
+    let text = "name = 'play'\ncron = '*/15 * * * *'\njob = 'test.play'\npayload = { act = 'succeed' }";
+    let source = Source { file: "play.toml".to_owned(), text: text.to_owned() };
+    Arc::new(Schedules::load(&[source], registry().as_ref()).unwrap())
 }
 
 /// Every entry of the audit, the oldest first.

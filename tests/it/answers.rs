@@ -6,6 +6,8 @@ use std::sync::Arc;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::json;
 use trunkline_jobs::contacts::optout::{self, CONFIRM_WITHIN, CONFIRMATION, Channel};
+use trunkline_jobs::events::EventFilter;
+use trunkline_jobs::events::replay::{self, Order};
 use trunkline_jobs::provider::{RateLimit, Share};
 use trunkline_jobs::sends::{self, SendFilter, SendRow, SendState};
 
@@ -184,6 +186,47 @@ both_engines! {
         assert_eq!(scene.newest().await, (SendState::Refused, Some("not_owed".to_owned())));
         assert_eq!(scene.she_got().len(), 2);
         scene.keeper.assert_nothing_failed().await;
+    }
+
+    async fn a_replay_of_everything_texts_nobody_again(env: Env) {
+        let scene = Scene::new(&env, "").await;
+        let people = ["+12125551000".to_owned(), "+12125551001".to_owned(), HER.to_owned()];
+        scene.stage.started(&scene.stage.plan(), &people).await;
+        scene.stage.pass(TimeDelta::minutes(1)).await;
+        for (text, told) in scene.stage.accepted().iter().zip(1..) {
+            let at = env.clock.now().to_rfc3339_opts(SecondsFormat::Micros, true);
+            let delivered = json!({"id": format!("EVD{told}"), "apiVersion": "2026-03-30",
+                "type": "message.delivered", "createdAt": at,
+                "data": {"resource": {"id": text.id, "direction": "outgoing", "status": "delivered",
+                    "text": text.content, "createdAt": at},
+                    "context": {"phoneNumberId": line(), "conversationId": "CN1", "senderIdentifier": US,
+                        "recipientIdentifiers": [text.to[0]]}}});
+            scene.keeper.tell_and_work(&[delivered.to_string()]).await;
+        }
+        scene.says("AC1", "HELP").await;
+        scene.says("AC2", "revoke").await;
+        scene.says("AC3", "START").await;
+        scene.says("AC4", "leave me alone").await;
+        let at = env.clock.now();
+        scene.keeper.tell_and_work(&[text("AC5", &people[0], at, "Revoke")]).await;
+        // Words of these minutes: were they new, they would be answered.
+        let (got, kept) = (scene.stage.accepted().len(), scene.keeper.kept().await);
+        let texts = scene.stage.texts().await.len();
+        assert_eq!((got, texts), (7, 7), "three of the campaign, three confirmations, one answer to HELP");
+        for _ in 0..2 {
+            let order = Order { filter: EventFilter::default(), pace: 1_000 };
+            let (id, counted) = replay::begin(&scene.keeper.tasks, &order, &ana()).await.unwrap();
+            scene.pass(TimeDelta::seconds(5)).await;
+            let row = replay::show(&env.db, id).await.unwrap().unwrap();
+            assert_eq!((row.state.as_str(), row.replayed), ("complete", 8), "{row:?} {counted:?}");
+        }
+        scene.pass(TimeDelta::hours(2)).await;
+        scene.stage.pass(TimeDelta::hours(2)).await;
+        scene.keeper.assert_nothing_failed().await;
+        assert_eq!(scene.stage.accepted().len(), got, "the provider's own list is the judge");
+        assert_eq!(scene.stage.texts().await.len(), texts, "nothing was even asked for");
+        assert_eq!(scene.keeper.kept().await, kept);
+        assert_eq!(scene.confirmation().await, "taken");
     }
 
     /// The clock is the machine's: what is doubted stays so for five minutes, after which nothing is owed.

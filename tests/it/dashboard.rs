@@ -25,7 +25,7 @@ async fn troubled(env: &Env) -> (Site, Arc<Acts>, TaskId) {
     (site, acts, made[0].id())
 }
 
-async fn page(site: &Site, path: &str, key: &str) -> String {
+pub(crate) async fn page(site: &Site, path: &str, key: &str) -> String {
     let answer = site.get(path, key).await;
     let (status, text) = (answer.status(), answer.text().await.unwrap());
     assert_eq!(status, StatusCode::OK, "{path}: {text}");
@@ -38,7 +38,12 @@ fn post(site: &Site, path: &str, fields: &[(&str, &str)]) -> RequestBuilder {
 }
 
 /// Sends a form and answers where it leads, or the page that says no.
-async fn send(site: &Site, path: &str, key: &str, fields: &[(&str, &str)]) -> Result<String, String> {
+pub(crate) async fn send(
+    site: &Site,
+    path: &str,
+    key: &str,
+    fields: &[(&str, &str)],
+) -> Result<String, String> {
     let answer = post(site, path, fields).bearer_auth(key).send().await.unwrap();
     match answer.status() {
         StatusCode::SEE_OTHER => Ok(answer.headers()["location"].to_str().unwrap().to_owned()),

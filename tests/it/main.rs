@@ -27,6 +27,8 @@ mod db_limits;
 mod dead_cli;
 mod dead_letters;
 mod deadlines;
+mod event_pages;
+mod event_replays;
 mod experiments;
 mod faults;
 mod flight;

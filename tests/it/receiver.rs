@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use standardwebhooks::Webhook;
-use trunkline_jobs::events::{self, EventFilter};
+use trunkline_jobs::events::{self, EventFilter, EventState};
 use trunkline_openphone::event::{EventType, Generation};
 use trunkline_openphone::factory::{Factory, FactoryEvent};
 use trunkline_openphone::signature::{Key, sign_legacy, sign_standard};
@@ -75,9 +75,9 @@ both_engines! {
             let answer = door.standard("msg_1", door.now, &body).send().await.unwrap();
             assert_eq!(answer.status(), StatusCode::NO_CONTENT);
         }
-        let kept = events::list(&env.db, &EventFilter { limit: 10, ..Default::default() }).await.unwrap();
+        let kept = events::find(&env.db, &EventFilter::default(), None, 10).await.unwrap().events;
         assert_eq!(kept.len(), 1);
-        let kept = events::show(&env.db, kept[0].id).await.unwrap().unwrap();
+        let kept = events::show(&env.db, kept[0].event.id).await.unwrap().unwrap();
         assert_eq!(kept.body.as_bytes(), body);
         let tasks = env.tasks().list(&Default::default()).await.unwrap();
         assert_eq!(tasks.len(), 1);
@@ -119,8 +119,9 @@ both_engines! {
         let body = br#"{"id":"EV1","type":"fax.received","data":{"resource":{"id":"FX1"},"context":{}}}"#;
         let answer = door.standard("msg_fax", door.now, body).send().await.unwrap();
         assert_eq!(answer.status(), StatusCode::NO_CONTENT);
-        let unknown = EventFilter { unknown: true, limit: 10, ..Default::default() };
-        assert_eq!(events::list(&env.db, &unknown).await.unwrap()[0].event_type, "fax.received");
+        let unknown = EventFilter { state: Some(EventState::Unknown), ..EventFilter::default() };
+        let found = events::find(&env.db, &unknown, None, 10).await.unwrap();
+        assert_eq!(found.events[0].event.event_type, "fax.received");
         assert!(env.tasks().count_by_kind().await.unwrap().is_empty());
         assert!(door.metrics().await.contains("trunkline_webhooks_unknown_type_total 1"));
     }

@@ -24,8 +24,9 @@ pub(super) async fn make(tasks: &Tasks, jobs: &dyn Jobs, simulator: &SimulatorHa
         .context("making an event")?;
     simulator.emit(told).await.context("telling the receiver of a contact")?;
     let name = EventType::ContactUpdated.as_str();
-    let filter = EventFilter { event_type: Some(name.to_owned()), limit: 1, ..EventFilter::default() };
-    let event = events::list(tasks.db(), &filter).await?.first().context("the event was not stored")?.id.0;
+    let filter = EventFilter { event_type: Some(name.to_owned()), ..EventFilter::default() };
+    let found = events::find(tasks.db(), &filter, None, 1).await?;
+    let event = found.events.first().context("the event was not stored")?.event.id.0;
     let task = jobs.check(ContactUpdated::NAME, &json!({ "event": event * SLIP }))?;
     let why = format!("apply event {event} once more, the contact looks old");
     tasks.enqueue_by_hand(&task, None, &actor("operator:day-shift", why)).await?;

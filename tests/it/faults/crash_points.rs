@@ -16,6 +16,7 @@ use crate::answers::ANSWERING;
 use crate::audience::FREEZING;
 use crate::campaigns::SENDING;
 use crate::contacts::IMPORTING;
+use crate::event_replays::REPLAYING;
 use crate::experiments::DECIDING;
 use crate::harness::judge::{all_ended, every_task, wrongs};
 use crate::harness::{Env, Program, both_engines, provider, provider_for, start_time, until};
@@ -143,6 +144,7 @@ fn every_crash_point_in_the_source_is_died_at() {
         .chain(DECIDING)
         .chain(IMPORTING)
         .chain(RECONCILING)
+        .chain(REPLAYING)
         .map(str::to_owned)
         .collect();
     assert_eq!(named, known);

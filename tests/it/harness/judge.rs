@@ -16,14 +16,14 @@ use super::log::Logged;
 const DEATHS: i32 = 3;
 
 pub(crate) async fn every_event(env: &Env) -> Result<Vec<EventSummary>, DbError> {
-    let mut all: Vec<EventSummary> = Vec::new();
+    let (mut all, mut before) = (Vec::new(), None);
     loop {
-        let before = all.last().map(|event| event.id);
-        let page = events::list(&env.db, &EventFilter { before, limit: 1_000, ..Default::default() }).await?;
-        if page.is_empty() {
+        let page = events::find(&env.db, &EventFilter::default(), before, 1_000).await?;
+        all.extend(page.events.into_iter().map(|found| found.event));
+        before = page.next;
+        if before.is_none() {
             return Ok(all);
         }
-        all.extend(page);
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use crate::job::TaskMeta;
 use crate::task::NewTask;
 
 /// The work is done.
@@ -69,6 +70,15 @@ impl Failure {
 
     pub fn discard(reason: &'static str) -> Self {
         Self { kind: FailureKind::Discard, error: anyhow::Error::msg(reason) }
+    }
+
+    /// Whether it makes this task a dead letter.
+    pub fn is_final(&self, task: &TaskMeta) -> bool {
+        match self.kind {
+            FailureKind::Permanent => true,
+            FailureKind::Retry | FailureKind::RetryAfter(_) => task.is_last_attempt(),
+            FailureKind::Snooze(_) | FailureKind::Discard => false,
+        }
     }
 }
 

@@ -1,40 +1,24 @@
-//! `trunkline events`: what the provider told us.
+//! Lists of events, and one event with its body.
 
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
-use clap::{Args, Subcommand};
+use clap::Args;
 use serde_json::{Value, json};
-use trunkline_jobs::events::{self, EventFilter, EventId, EventRow};
-use trunkline_platform::clock::Clock;
-use trunkline_platform::db::Db;
+use trunkline_jobs::events::{self, EventId, EventRow, EventState};
+use trunkline_platform::task::Tasks;
 
-use super::{database, output};
-use crate::config::Config;
+use super::select::FilterArgs;
+use crate::cli::output;
 use crate::mask;
 
 #[derive(Args, Debug)]
-pub(super) struct EventsCommand {
-    #[command(subcommand)]
-    action: Action,
-}
-
-#[derive(Debug, Subcommand)]
-enum Action {
-    /// List stored events, the newest first
-    List(List),
-    /// Show one event
-    Show(Show),
-}
-
-#[derive(Args, Debug)]
-struct List {
-    /// The event's type, such as message.received
-    #[arg(long = "type", value_name = "TYPE")]
-    event_type: Option<String>,
-    /// Only events of types that no job knows
-    #[arg(long)]
+pub(super) struct List {
+    #[command(flatten)]
+    filter: FilterArgs,
+    /// Only events of types that no job knows: --state unknown
+    #[arg(long, conflicts_with = "state")]
     unknown: bool,
     /// Only events older than this one: the last of the page before
     #[arg(long, value_name = "ID")]
@@ -47,7 +31,7 @@ struct List {
 }
 
 #[derive(Args, Debug)]
-struct Show {
+pub(super) struct Show {
     id: i64,
     /// Show phone numbers, names and texts
     #[arg(long)]
@@ -60,39 +44,33 @@ struct Show {
     json: bool,
 }
 
-impl EventsCommand {
-    pub(super) async fn run(self, config: &Config) -> Result<()> {
-        let db = database::open(config).await?;
-        let now = Clock::system().now();
-        let text = match self.action {
-            Action::List(list) => list.text(&db, now).await?,
-            Action::Show(show) => show.text(&db, now).await?,
-        };
-        output::print(&text)
-    }
-}
-
 impl List {
-    async fn text(self, db: &Db, now: DateTime<Utc>) -> Result<String> {
-        let filter = EventFilter {
-            event_type: self.event_type,
-            unknown: self.unknown,
-            before: self.before.map(EventId),
-            limit: self.limit,
-        };
-        let rows = events::list(db, &filter).await?;
-        if self.json {
-            return output::json(&rows);
+    pub(super) async fn text(mut self, tasks: &Tasks) -> Result<String> {
+        let now = tasks.clock().now();
+        if self.unknown {
+            self.filter.state = Some(EventState::Unknown);
         }
-        let mut table = output::Table::new(&[">ID", "TYPE", "JOB", "EVENT", "RECEIVED", "CORRELATION"]);
-        for row in rows {
+        let filter = self.filter.filter(now)?;
+        let limit = usize::try_from(self.limit)?;
+        let found = events::find(tasks.db(), &filter, self.before.map(EventId), limit).await?;
+        if let Some(next) = found.next.filter(|_| found.events.len() < limit) {
+            eprintln!("there may be more: go on with --before {next}");
+        }
+        if self.json {
+            return output::json(&found.events);
+        }
+        let mut table =
+            output::Table::new(&[">ID", "TYPE", "JOB", "STATE", "EVENT", "RECEIVED", "CORRELATION"]);
+        for found in found.events {
+            let event = found.event;
             table.row([
-                row.id.to_string(),
-                row.event_type,
-                row.job.unwrap_or_else(|| "unknown".to_owned()),
-                row.event_id,
-                output::relative(row.received_at, now),
-                row.correlation_id,
+                event.id.to_string(),
+                event.event_type,
+                event.job.unwrap_or_else(|| "unknown".to_owned()),
+                found.state.map(|state| state.to_string()).unwrap_or_default(),
+                event.event_id,
+                output::relative(event.received_at, now),
+                event.correlation_id,
             ]);
         }
         Ok(table.text("no events"))
@@ -100,8 +78,9 @@ impl List {
 }
 
 impl Show {
-    async fn text(self, db: &Db, now: DateTime<Utc>) -> Result<String> {
-        let row = events::show(db, EventId(self.id)).await?;
+    pub(super) async fn text(self, tasks: &Tasks) -> Result<String> {
+        let now = tasks.clock().now();
+        let row = events::show(tasks.db(), EventId(self.id)).await?;
         let row = row.with_context(|| format!("there is no event {}", self.id))?;
         if self.raw {
             return Ok(row.body);
@@ -168,7 +147,7 @@ mod tests {
     const UNKNOWN: &str = r#"{"id": "EV2", "object": "event", "apiVersion": "v3", "type": "moon.rose", "data": {"object": {}}}"#;
 
     /// A known event and, after it, one of a type nobody knows.
-    async fn two_events(place: &Place) -> Db {
+    async fn two_events(place: &Place) -> Tasks {
         let tasks = place.migrated().await;
         let delivery = |body: &str| Delivery {
             envelope: Envelope::parse(body.as_bytes()).unwrap(),
@@ -183,42 +162,51 @@ mod tests {
         let mut tx = tasks.begin().await.unwrap();
         accept(&mut tx, &[delivery(BODY), delivery(UNKNOWN)]).await.unwrap();
         tx.commit().await.unwrap();
-        tasks.db().clone()
+        tasks
     }
 
     fn list() -> List {
-        List { event_type: None, unknown: false, before: None, limit: 50, json: false }
+        List { filter: FilterArgs::default(), unknown: false, before: None, limit: 50, json: false }
     }
 
     fn show(id: i64) -> Show {
         Show { id, unmask: false, raw: false, json: false }
     }
 
-    fn now() -> DateTime<Utc> {
-        Clock::system().now()
-    }
-
     #[tokio::test]
     async fn events_are_listed_the_newest_first_and_those_nobody_knows_stand_out() {
         let place = place();
-        let db = two_events(&place).await;
-        let text = list().text(&db, now()).await.unwrap();
+        let tasks = two_events(&place).await;
+        let text = list().text(&tasks).await.unwrap();
         let lines: Vec<&str> = text.lines().collect();
-        assert!(lines[1].starts_with(" 2  moon.rose         unknown           EV2"), "{text}");
-        assert!(lines[2].starts_with(" 1  message.received  message.received  EV1"), "{text}");
+        assert!(lines[1].starts_with(" 2  moon.rose         unknown           unknown  EV2"), "{text}");
+        assert!(lines[2].starts_with(" 1  message.received  message.received  pending  EV1"), "{text}");
     }
 
     #[tokio::test]
     async fn a_list_can_be_narrowed() {
         let place = place();
-        let db = two_events(&place).await;
+        let tasks = two_events(&place).await;
+        let (none, known) = (FilterArgs::default, || Some("message.received".to_owned()));
+        let with = |filter| List { filter, ..list() };
         for (narrowed, types) in [
             (List { unknown: true, ..list() }, vec!["moon.rose"]),
-            (List { event_type: Some("message.received".to_owned()), ..list() }, vec!["message.received"]),
+            (with(FilterArgs { event_type: known(), ..none() }), vec!["message.received"]),
+            (with(FilterArgs { event_type: known(), state: Some(EventState::Done), ..none() }), vec![]),
+            (
+                with(FilterArgs { number: Some("+1 212 555 0102".to_owned()), ..none() }),
+                vec!["message.received"],
+            ),
+            (with(FilterArgs { text: Some("THERE".to_owned()), ..none() }), vec!["message.received"]),
+            (
+                with(FilterArgs { since: Some("1h".to_owned()), ..none() }),
+                vec!["moon.rose", "message.received"],
+            ),
+            (with(FilterArgs { until: Some("1h".to_owned()), ..none() }), vec![]),
             (List { before: Some(2), ..list() }, vec!["message.received"]),
             (List { before: Some(1), ..list() }, vec![]),
         ] {
-            let text = List { json: true, ..narrowed }.text(&db, now()).await.unwrap();
+            let text = List { json: true, ..narrowed }.text(&tasks).await.unwrap();
             let rows: Vec<Value> = serde_json::from_str(&text).unwrap();
             let found: Vec<&str> = rows.iter().map(|row| row["event_type"].as_str().unwrap()).collect();
             assert_eq!(found, types);
@@ -228,13 +216,13 @@ mod tests {
     #[tokio::test]
     async fn an_event_is_shown_without_its_people_unless_somebody_asks() {
         let place = place();
-        let db = two_events(&place).await;
-        let text = show(1).text(&db, now()).await.unwrap();
+        let tasks = two_events(&place).await;
+        let text = show(1).text(&tasks).await.unwrap();
         assert!(text.contains("    content-type: application/json\n"), "{text}");
         assert!(text.contains("+*******0101") && text.contains("[11 chars]"), "{text}");
         assert!(!text.contains("1212555") && !text.contains("hello"), "{text}");
 
-        let text = Show { unmask: true, json: true, ..show(1) }.text(&db, now()).await.unwrap();
+        let text = Show { unmask: true, json: true, ..show(1) }.text(&tasks).await.unwrap();
         let event: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(event["body"]["data"]["object"]["from"], "+12125550101");
         assert_eq!(event["headers"]["content-type"], json!(["application/json"]));
@@ -243,14 +231,14 @@ mod tests {
     #[tokio::test]
     async fn the_raw_body_is_printed_byte_for_byte() {
         let place = place();
-        let db = two_events(&place).await;
-        assert_eq!(Show { raw: true, ..show(1) }.text(&db, now()).await.unwrap(), BODY);
+        let tasks = two_events(&place).await;
+        assert_eq!(Show { raw: true, ..show(1) }.text(&tasks).await.unwrap(), BODY);
     }
 
     #[tokio::test]
     async fn an_event_that_is_not_there_is_an_error() {
         let place = place();
-        let db = two_events(&place).await;
-        assert_eq!(show(9).text(&db, now()).await.unwrap_err().to_string(), "there is no event 9");
+        let tasks = two_events(&place).await;
+        assert_eq!(show(9).text(&tasks).await.unwrap_err().to_string(), "there is no event 9");
     }
 }

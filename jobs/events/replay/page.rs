@@ -1,0 +1,111 @@
+//! One page of a replay: looked for, enqueued, and the replay moved forward.
+
+use chrono::TimeDelta;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use trunkline_platform::crash_point;
+use trunkline_platform::job::{Context, Done, Failure, Job, OrFail, Queue};
+
+use super::runs::{self, Run, Turned};
+use crate::events::intake::again;
+use crate::events::scan::{STRETCH, Way, stretch};
+use crate::events::store::FoundEvent;
+use crate::{MEDIA, Services};
+
+/// Events that are looked at for those of one page.
+const MOST_LOOKED: usize = 5_000;
+/// A wait up to this long is waited here: a task that is put off is found only when the table is looked at.
+const SHORT: TimeDelta = TimeDelta::seconds(3);
+
+/// Replays the next events: as many as its pace takes in a second, or a stretch. One page a task, so that each has tries of its own.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ReplayEvents {
+    pub replay: i64,
+}
+
+impl Job for ReplayEvents {
+    type Services = Services;
+    const NAME: &'static str = "events.replay";
+    const QUEUE: Queue = MEDIA;
+
+    fn unique_key(&self) -> Option<String> {
+        Some(self.replay.to_string())
+    }
+
+    async fn run(&self, cx: &Context<Services>) -> Result<Done, Failure> {
+        let db = &cx.services().db;
+        let Some(run) = runs::find(&mut db.read().await?, self.replay).await? else {
+            return Err(Failure::discard("the replay has ended"));
+        };
+        if run.next_at > cx.now() {
+            let is_short = run.next_at - cx.now() <= SHORT;
+            if !is_short || !cx.wait_until(run.next_at).await || cx.cancelled().is_cancelled() {
+                return Err(Failure::snooze_until(run.next_at, "its pace lets it go on then"));
+            }
+        }
+        match self.turn(cx, &run).await {
+            Err(failure) if failure.is_final(cx.task()) => {
+                let error = format!("{:#}", failure.error);
+                let mut tx = db.write().await?;
+                runs::fail(&mut tx, &run, &error, cx.now()).await?;
+                tx.commit().await?;
+                Err(failure)
+            }
+            other => other,
+        }
+    }
+}
+
+impl ReplayEvents {
+    async fn turn(&self, cx: &Context<Services>, run: &Run) -> Result<Done, Failure> {
+        let (events, mut turned) = look(cx, run).await?;
+        let now = cx.now();
+        let next_at = now + run.takes(events.len());
+        let mut tx = cx.services().upkeep.tasks.begin().await?;
+        turned.replayed = again(&mut tx, &events).await?;
+        turned.jobless = events.len() - turned.replayed;
+        if !runs::turn(tx.session(), run, turned, next_at).await? {
+            return Ok(Done::new());
+        }
+        let is_over = turned.seen_to >= run.last_event;
+        if is_over {
+            runs::complete(tx.session(), run, now).await?;
+        }
+        crash_point!("events.replay.before_commit");
+        tx.commit().await?;
+        crash_point!("events.replay.after_commit");
+        if is_over {
+            tracing::info!(replay = run.id, "every event was replayed");
+            return Ok(Done::new());
+        }
+        Ok(Done::new().then(cx.follow_up(self)?.at(next_at)))
+    }
+}
+
+/// The events of the next page, and how far they were looked for.
+async fn look(cx: &Context<Services>, run: &Run) -> Result<(Vec<FoundEvent>, Turned), Failure> {
+    let filter = run.filter().permanent()?;
+    let room = usize::try_from(run.pace).unwrap_or(1).clamp(1, STRETCH);
+    let mut turned = Turned { seen_to: run.last_event, ..Turned::default() };
+    let (mut events, mut rest) = (Vec::new(), Some(run.rest()));
+    while let Some(window) = rest
+        && events.len() < room
+        && turned.looked < MOST_LOOKED
+    {
+        // No more than there is room for: what is looked at and left over would be looked at again.
+        let most =
+            if filter.words().is_some() || filter.state.is_some() { STRETCH } else { room - events.len() };
+        let next = stretch(&cx.services().db, &filter, window, Way::OldestFirst, (most, true)).await?;
+        turned.looked += next.looked;
+        rest = next.rest;
+        events.extend(next.found);
+    }
+    if let Some(rest) = rest {
+        turned.seen_to = rest.after;
+    }
+    if events.len() > room {
+        events.truncate(room);
+        turned.seen_to = events.last().map_or(turned.seen_to, |found| found.event.id.0);
+    }
+    Ok((events, turned))
+}
