@@ -63,13 +63,19 @@ pub async fn add_recipients(
     numbers: &[String],
     now: DateTime<Utc>,
 ) -> Result<(), DbError> {
-    add(tx, campaign, numbers.iter().map(String::as_str), now).await?;
+    let mut last = campaign.recipients;
+    for batch in numbers.chunks(BATCH as usize) {
+        add(tx, campaign, last, batch.iter().map(String::as_str), now).await?;
+        last += i64::try_from(batch.len()).unwrap_or_default();
+    }
     NOTE_FROZEN.bind(campaign.id).bind(None::<&str>).bind(None::<DateTime<Utc>>).execute(tx).await.map(drop)
 }
 
+/// `last` is the last place that is taken.
 async fn add(
     tx: &mut Session,
     campaign: &CampaignRow,
+    last: i64,
     numbers: impl Iterator<Item = &str>,
     now: DateTime<Utc>,
 ) -> Result<(), DbError> {
@@ -88,7 +94,7 @@ async fn add(
         return Ok(());
     }
     let rows = Rows::of(&lines)?;
-    ADD_RECIPIENTS.bind(rows).bind(campaign.id).bind(campaign.recipients).execute(tx).await.map(drop)
+    ADD_RECIPIENTS.bind(rows).bind(campaign.id).bind(last).execute(tx).await.map(drop)
 }
 
 /// Some of an audience, in the order of their numbers; perhaps none, though more follow.
@@ -134,7 +140,7 @@ pub(super) async fn freeze(cx: &Context<Services>, id: i64, generation: i32) -> 
     if row.frozen_to != seen.frozen_to {
         return Ok(false);
     }
-    add(&mut tx, &row, found.numbers.iter().map(String::as_str), now).await?;
+    add(&mut tx, &row, row.recipients, found.numbers.iter().map(String::as_str), now).await?;
     let frozen_at = found.next.is_none().then_some(now);
     NOTE_FROZEN.bind(id).bind(found.next.as_deref()).bind(frozen_at).execute(&mut tx).await?;
     tx.commit().await?;
@@ -162,7 +168,7 @@ pub(super) async fn join(cx: &Context<Services>, id: i64) -> Result<bool, Failur
     if row.frozen_to != seen.frozen_to {
         return Ok(false);
     }
-    add(&mut tx, &row, found.numbers.iter().map(String::as_str), now).await?;
+    add(&mut tx, &row, row.recipients, found.numbers.iter().map(String::as_str), now).await?;
     NOTE_FROZEN.bind(id).bind(found.next.as_deref()).bind(row.frozen_at).execute(&mut tx).await?;
     tx.commit().await?;
     Ok(found.next.is_none())

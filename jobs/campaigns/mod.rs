@@ -23,11 +23,13 @@ pub mod gate;
 pub mod hours;
 mod join;
 mod late;
+mod live;
 mod metrics;
 mod operate;
 mod plan;
 mod pump;
 mod read;
+mod recipients;
 pub mod report;
 mod round;
 pub mod sms;
@@ -44,14 +46,15 @@ pub use flight::PlanCampaign;
 pub use hours::{Holidays, Hours};
 pub use join::JoinCampaign;
 pub use late::FindLateJoiners;
+pub use live::{Failed, Held, Live};
 pub use metrics::CampaignMetrics;
 pub use operate::{OperateError, change, create, make_move, resume_without};
 pub use plan::{Audience, DAILY_CAP, Plan, PlanError};
 pub use pump::PumpCampaign;
 pub use read::{
-    Outcome, Paused, Preview, RecipientRow, left_since, list, list_paused, outcomes, preview, recipients_of,
-    show,
+    CampaignFilter, Outcome, Paused, Preview, left_since, list, list_paused, outcomes, preview, show,
 };
+pub use recipients::{RecipientFilter, RecipientRow, Recipients, recipient, recipients, recipients_of};
 pub use state::{IllegalMove, Move, State};
 pub use table::CampaignRow;
 pub use template::{Missing, Template};
@@ -72,6 +75,7 @@ pub(crate) fn statements() -> impl Iterator<Item = &'static [&'static Stmt]> {
         late::STATEMENTS,
         operate::STATEMENTS,
         read::STATEMENTS,
+        recipients::STATEMENTS,
         table::STATEMENTS,
     ];
     let parts =

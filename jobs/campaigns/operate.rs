@@ -37,6 +37,10 @@ pub enum OperateError {
     )]
     Fixed(&'static str, State),
     #[error(
+        "who gets which text was drawn when the list was written down: {0} cannot be changed; make a new campaign"
+    )]
+    Drawn(&'static str),
+    #[error(
         "text {0} was promoted and all who wait get it; promote another one first, or cancel the campaign"
     )]
     Promoted(String),
@@ -178,13 +182,38 @@ pub async fn change(
             return Err(OperateError::Fixed("it", row.state));
         }
     }
+    if row.recipients > 0
+        && let Some(what) = drawn_anew(&row.plan.0, &plan)
+    {
+        return Err(OperateError::Drawn(what));
+    }
     CHANGE_PLAN.bind(id).bind(serde_json::to_string(&plan)?).execute(tx).await?;
-    let limits = |plan: &Plan| {
-        json!({ "rate": plan.rate, "hours": plan.hours, "daily_cap": plan.daily_cap,
-            "budget_segments": plan.budget_segments, "skip_holidays": plan.skip_holidays })
-    };
-    note(tx, id, "campaign.change", Some(limits(&row.plan.0)), Some(limits(&plan)), actor, now).await?;
+    let (before, after) = difference(&row.plan.0, &plan)?;
+    note(tx, id, "campaign.change", Some(before), Some(after), actor, now).await?;
     Ok(plan)
+}
+
+/// What a change of a plan would draw anew of recipients who are written down.
+fn drawn_anew(before: &Plan, after: &Plan) -> Option<&'static str> {
+    let drawn = |plan: &Plan| -> Vec<(String, u32)> {
+        plan.variants.iter().map(|text| (text.name.clone(), text.weight)).collect()
+    };
+    let changes = [
+        ("the audience", before.audience != after.audience),
+        ("the names and weights of texts", drawn(before) != drawn(after)),
+        ("the holdout", before.holdout_percent != after.holdout_percent),
+    ];
+    changes.into_iter().find(|(_, changed)| *changed).map(|(what, _)| what)
+}
+
+/// The parts of two plans that differ, for the audit.
+fn difference(before: &Plan, after: &Plan) -> Result<(Value, Value), serde_json::Error> {
+    let (mut before, mut after) = (serde_json::to_value(before)?, serde_json::to_value(after)?);
+    if let (Some(before), Some(after)) = (before.as_object_mut(), after.as_object_mut()) {
+        before.retain(|name, value| after.get(name) != Some(&*value));
+        after.retain(|name, _| before.contains_key(name));
+    }
+    Ok((before, after))
 }
 
 /// A campaign whose time has come. Its pump is the one that was enqueued when it was scheduled, so the generation stays.

@@ -80,7 +80,7 @@ const fn counts_for_hours() -> u32 {
 
 #[derive(Debug, Error)]
 pub enum PlanError {
-    #[error("name the number it is sent from by its id (PN…); `trunkline campaigns create --from`")]
+    #[error("name the number it is sent from by its id (PN…)")]
     NoSender,
     #[error("at most {MOST_SENDERS} numbers can send one campaign")]
     ManySenders,
@@ -110,9 +110,9 @@ pub enum PlanError {
     Cap,
     #[error("duplicates can be looked for within 365 days at most")]
     Duplicates,
-    #[error("nobody joins a list of numbers later: choose --segment, --tag or --everyone")]
+    #[error("nobody joins a list of numbers later: choose a segment, a tag or everyone")]
     LateToList,
-    #[error("one text has nobody to win against: give a second one, or leave out --winner")]
+    #[error("one text has nobody to win against: give a second one, or no rule of the winner")]
     WinsAlone,
     #[error("the chance of a wrong winner must be from 1 to {0} percent")]
     Alpha(u32),

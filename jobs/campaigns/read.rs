@@ -1,9 +1,10 @@
-//! Looking at campaigns: how far they are, who is where, and what somebody would get.
+//! Looking at campaigns: how far they are, how many are where, and what somebody would get.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use trunkline_platform::db::{Db, DbError};
 
+use super::State;
 use super::admit;
 use super::gate::{Known, Rules, Verdict};
 use super::hours::Holidays;
@@ -13,7 +14,8 @@ use crate::contacts::people::left_out;
 
 trunkline_platform::statements! {
     LIST_CAMPAIGNS = parts {
-        "SELECT " (sql table::COLUMNS) " FROM campaigns WHERE id < $1 ORDER BY id DESC LIMIT $2"
+        "SELECT " (sql table::COLUMNS) " FROM campaigns
+         WHERE (CAST($1 AS TEXT) IS NULL OR state = $1) AND id < $2 ORDER BY id DESC LIMIT $3"
     }
     /// Says what the index says of itself, too: SQLite takes a partial index by its own words only.
     LIST_PAUSED = same {
@@ -32,13 +34,6 @@ trunkline_platform::statements! {
     COUNT_LEFT_SINCE = same {
         "SELECT COUNT(*) AS count FROM sends
          WHERE campaign_id = $1 AND intended_at > $2 AND state NOT IN ('waiting', 'refused')"
-    }
-    RECIPIENTS_BY_NUMBER = same {
-        "SELECT r.campaign_id, c.name AS campaign, r.position, r.number, r.variant, r.state, r.reason, r.due_at,
-             s.id AS send_id, s.state AS send_state, s.reason AS send_reason, s.error_code, s.state_at
-         FROM campaign_recipients AS r JOIN campaigns AS c ON c.id = r.campaign_id
-         LEFT JOIN sends AS s ON s.campaign_id = r.campaign_id AND s.number = r.number
-         WHERE r.number = $1 ORDER BY r.campaign_id DESC LIMIT $2"
     }
 }
 
@@ -66,22 +61,13 @@ pub struct Outcome {
     pub next_at: Option<DateTime<Utc>>,
 }
 
-/// One person in one campaign: the answer to "why did she not get it?".
-#[derive(Clone, Debug, Serialize, sqlx::FromRow)]
-pub struct RecipientRow {
-    pub campaign_id: i64,
-    pub campaign: String,
-    pub position: i64,
-    pub number: String,
-    pub variant: String,
-    pub state: String,
-    pub reason: Option<String>,
-    pub due_at: DateTime<Utc>,
-    pub send_id: Option<i64>,
-    pub send_state: Option<String>,
-    pub send_reason: Option<String>,
-    pub error_code: Option<String>,
-    pub state_at: Option<DateTime<Utc>>,
+/// Which campaigns to list, the newest first.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CampaignFilter {
+    pub state: Option<State>,
+    /// Only older ones: the last id of the page before.
+    pub before: Option<i64>,
+    pub limit: u32,
 }
 
 /// What one of the next recipients would get now.
@@ -104,10 +90,10 @@ pub async fn show(db: &Db, id: i64) -> Result<Option<CampaignRow>, DbError> {
     table::SHOW_CAMPAIGN.bind(id).optional(&mut db.read().await?).await
 }
 
-/// The newest first; `before` is the last of the page before.
-pub async fn list(db: &Db, before: Option<i64>, limit: u32) -> Result<Vec<CampaignRow>, DbError> {
-    let query = LIST_CAMPAIGNS.bind(before.unwrap_or(i64::MAX)).bind(limit.clamp(1, 1_000));
-    query.all(&mut db.read().await?).await
+pub async fn list(db: &Db, filter: &CampaignFilter) -> Result<Vec<CampaignRow>, DbError> {
+    let state = filter.state.map(State::as_str);
+    let query = LIST_CAMPAIGNS.bind(state).bind(filter.before.unwrap_or(i64::MAX));
+    query.bind(filter.limit.clamp(1, 1_000)).all(&mut db.read().await?).await
 }
 
 /// Those that are held, by the program or by a person; the newest first.
@@ -128,11 +114,6 @@ pub async fn outcomes(db: &Db, id: i64) -> Result<Vec<Outcome>, DbError> {
 pub async fn left_since(db: &Db, id: i64, since: DateTime<Utc>) -> Result<i64, DbError> {
     let count: Count = COUNT_LEFT_SINCE.bind(id).bind(since).one(&mut db.read().await?).await?;
     Ok(count.count)
-}
-
-/// The campaigns a person is in, the newest first.
-pub async fn recipients_of(db: &Db, number: &str, limit: u32) -> Result<Vec<RecipientRow>, DbError> {
-    RECIPIENTS_BY_NUMBER.bind(number).bind(limit.clamp(1, 1_000)).all(&mut db.read().await?).await
 }
 
 /// What the next recipients would get if it were their turn now, by the code that decides when it is. Opt-outs and other campaigns'

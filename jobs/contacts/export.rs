@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::io::Write;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use trunkline_platform::db::Db;
+use serde_json::json;
+use trunkline_platform::audit::{self, Act, Actor};
+use trunkline_platform::db::{Db, DbError};
 
 use super::import::harmless;
 use super::people::Person;
@@ -38,19 +40,52 @@ pub async fn export(
     shown: impl Fn(Person) -> Person,
     out: &mut impl Write,
 ) -> Result<u64, ExportError> {
-    out.write_all(&format.head(COLUMNS)?)?;
     let (mut count, mut after) = (0, None);
     loop {
-        let members = segments::members(db, filter, after.as_deref(), now).await?;
-        count += members.people.len() as u64;
-        out.write_all(&format.lines(members.people.into_iter().map(&shown), cells)?)?;
-        after = match members.next {
-            Some(next) => Some(next),
+        let (written, next) = export_page(db, filter, after.as_deref(), format, now, &shown, out).await?;
+        count += written;
+        match next {
+            Some(next) => after = Some(next),
             None => break,
-        };
+        }
     }
     out.flush()?;
     Ok(count)
+}
+
+/// The same, one page of people after a number at a time; the columns' names come before the first. Answers how many were
+/// written, and after whom to go on; none at the end.
+pub async fn export_page(
+    db: &Db,
+    filter: &Filter,
+    after: Option<&str>,
+    format: Format,
+    now: DateTime<Utc>,
+    shown: impl Fn(Person) -> Person,
+    out: &mut impl Write,
+) -> Result<(u64, Option<String>), ExportError> {
+    if after.is_none() {
+        out.write_all(&format.head(COLUMNS)?)?;
+    }
+    let members = segments::members(db, filter, after, now).await?;
+    let count = members.people.len() as u64;
+    out.write_all(&format.lines(members.people.into_iter().map(shown), cells)?)?;
+    Ok((count, members.next))
+}
+
+/// Puts into the audit who takes whom with them, and whether in full.
+pub async fn note_export(
+    db: &Db,
+    filter: &Filter,
+    unmask: bool,
+    actor: &Actor,
+    now: DateTime<Utc>,
+) -> Result<(), DbError> {
+    let after = Some(json!({ "filter": filter.to_string(), "unmask": unmask }));
+    let act = Act { action: "contact.export", subject: "contacts".to_owned(), before: None, after };
+    let mut tx = db.write().await?;
+    audit::record(&mut tx, now, actor, &[act]).await?;
+    tx.commit().await
 }
 
 fn cells(person: &Person) -> [String; 14] {

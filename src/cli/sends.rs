@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use trunkline_jobs::campaigns::{self, RecipientRow};
+use trunkline_jobs::campaigns;
 use trunkline_jobs::sends::{self, Resolution, SendFilter, SendRow, SendState};
 use trunkline_platform::clock::Clock;
 use trunkline_platform::db::Db;
@@ -191,14 +191,13 @@ impl Show {
         let now = Clock::system().now();
         let mut told = output::Table::new(&["CAMPAIGN", "NAME", "TEXT", "RECIPIENT", "WHY", "THEN", "SEND"]);
         for row in campaigns {
-            let why = why(&row);
             let then = (row.state == "waiting").then(|| output::relative(row.due_at, now));
             told.row([
                 row.campaign_id.to_string(),
                 output::shortened(&row.campaign, 30),
-                row.variant,
-                row.send_state.filter(|_| row.state == "taken").unwrap_or(row.state),
-                why,
+                row.variant.clone(),
+                row.outcome().to_owned(),
+                row.why().unwrap_or_default().to_owned(),
                 then.unwrap_or_default(),
                 row.send_id.map(|id| id.to_string()).unwrap_or_default(),
             ]);
@@ -206,12 +205,6 @@ impl Show {
         let texts = table(&texts, self.unmask).text("no text to this number is on record");
         Ok(told.text("this number is in no campaign") + "\n" + &texts)
     }
-}
-
-/// The reason that counts: the text's, once there is one.
-fn why(row: &RecipientRow) -> String {
-    let of_text = row.error_code.as_deref().or(row.send_reason.as_deref()).filter(|_| row.state == "taken");
-    of_text.or(row.reason.as_deref()).unwrap_or_default().to_owned()
 }
 
 impl Resolve {

@@ -8,7 +8,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::SecretString;
 use trunkline_jobs::Services;
 use trunkline_jobs::campaigns::{
-    self, Audience, CampaignRow, Move, OperateError, Plan, State, add_recipients, change, create, make_move,
+    self, Audience, CampaignFilter, CampaignRow, Move, OperateError, Plan, State, add_recipients, change,
+    create, make_move,
 };
 use trunkline_jobs::contacts::optout::{self, Channel, Said};
 use trunkline_jobs::contacts::people::{self, Label, Labelling, NewPerson, OnDuplicate};
@@ -94,7 +95,8 @@ impl<'e> Stage<'e> {
     }
 
     pub(crate) async fn draft(&self, plan: &Plan, numbers: &[String]) -> CampaignRow {
-        let earlier = campaigns::list(&self.env.db, None, 1_000).await.unwrap().len();
+        let all = CampaignFilter { limit: 1_000, ..CampaignFilter::default() };
+        let earlier = campaigns::list(&self.env.db, &all).await.unwrap().len();
         let mut tx = self.env.db.write().await.unwrap();
         let name = format!("sale {earlier}");
         let campaign = create(&mut tx, &name, plan, &ana(), self.env.clock.now()).await.unwrap();

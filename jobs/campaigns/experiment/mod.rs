@@ -15,7 +15,7 @@ use trunkline_platform::db::Stmt;
 
 pub use arms::arms;
 pub use decide::DecideWinners;
-pub use promote::promote;
+pub use promote::{evidence, promote};
 pub use rule::{Arm, Metric, Pair, Standing, WinnerRule, pairs, standing};
 
 pub(super) static ALL_STATEMENTS: &[&[&Stmt]] = &[arms::STATEMENTS, decide::STATEMENTS, promote::STATEMENTS];

@@ -6,13 +6,25 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use trunkline_platform::audit::Actor;
-use trunkline_platform::db::Session;
+use trunkline_platform::db::{Db, DbError, Session};
 
+use super::arms::arms;
+use super::rule::{Standing, pairs, standing};
 use crate::campaigns::operate::{OperateError, note};
+use crate::campaigns::table::CampaignRow;
 use crate::campaigns::{State, table};
 
 trunkline_platform::statements! {
     PROMOTE = same { "UPDATE campaigns SET winner = $2, promoted_at = $3 WHERE id = $1" }
+}
+
+/// How the texts of a campaign stand, as a promotion by hand keeps it in the audit.
+pub async fn evidence(db: &Db, campaign: &CampaignRow) -> Result<(Standing, Value), DbError> {
+    let rule = campaign.plan.0.winner.unwrap_or_default();
+    let arms = arms(&mut db.read().await?, campaign).await?;
+    let standing = standing(&arms, &rule);
+    let evidence = json!({ "arms": arms, "comparisons": pairs(&arms, &rule), "standing": standing });
+    Ok((standing, evidence))
 }
 
 /// Promotes a text of a campaign that is under way, in the caller's transaction and with an entry in the audit. False: it was

@@ -24,6 +24,7 @@ use serde::Serialize;
 use thiserror::Error;
 use trunkline_platform::db::{Db, DbError, Stmt};
 
+use super::State;
 use super::hours::Holidays;
 use super::plan::{Plan, PlanError};
 use super::read::left_since;
@@ -38,6 +39,8 @@ use tally::Tally;
 pub use tally::{FlightPlan, Hour, Stopped};
 use world::World;
 
+/// So many who wait are foreseen in an instant.
+pub const QUICK: i64 = 20_000;
 /// Campaigns that take part beside the one that is asked about.
 const MOST_OTHERS: u32 = 20;
 /// How far ahead it looks.
@@ -87,6 +90,20 @@ pub struct Foreseen<'f> {
 }
 
 impl Tower<'_> {
+    /// How a campaign fares beside the plan it began with. None: it does not run, or began without one.
+    pub async fn progress(
+        &self,
+        campaign: &CampaignRow,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Progress>, FlightError> {
+        if !matches!(campaign.state, State::Running | State::Paused) {
+            return Ok(None);
+        }
+        let Some(kept) = kept(self.db, campaign.id).await? else { return Ok(None) };
+        let present = self.foresee(campaign, now, now, None).await?;
+        Ok(Some(kept.beside(&present)))
+    }
+
     /// What becomes of those who wait in a campaign, if it runs from `start` on. `each` is told of everybody who gets a text or
     /// will get none, in order.
     ///

@@ -5,8 +5,11 @@ use std::io::Write;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
-use trunkline_platform::db::Db;
+use serde_json::json;
+use trunkline_platform::audit::Actor;
+use trunkline_platform::db::{Db, DbError};
 
+use crate::campaigns::operate::note;
 use crate::contacts::import::harmless;
 use crate::contacts::place;
 use crate::export::{ExportError, Format};
@@ -83,6 +86,21 @@ pub struct Part {
     pub after: i64,
     /// At most so many.
     pub limit: Option<u64>,
+}
+
+/// Puts into the audit who takes a part of a campaign's recipients with them, and whether with numbers.
+pub async fn note_export(
+    db: &Db,
+    campaign: i64,
+    part: Part,
+    unmask: bool,
+    actor: &Actor,
+    now: DateTime<Utc>,
+) -> Result<(), DbError> {
+    let told = json!({ "after": part.after, "limit": part.limit, "unmask": unmask });
+    let mut tx = db.write().await?;
+    note(&mut tx, campaign, "campaign.export", None, Some(told), actor, now).await?;
+    tx.commit().await
 }
 
 /// Writes a part of a campaign's recipients, each as `shown` makes them, a page at a time. The columns' names come before the first

@@ -15,7 +15,7 @@ use super::table::CampaignRow;
 use super::variants::HOLDOUT;
 use counts::{Counted, Recipients, Texts};
 pub use counts::{HoldoutCount, Left, StateCount, TimeCount};
-pub use export::{ExportedRow, Part, export};
+pub use export::{ExportedRow, Part, export, note_export};
 
 pub(super) static ALL_STATEMENTS: &[&[&Stmt]] = &[counts::STATEMENTS, export::STATEMENTS];
 

@@ -5,8 +5,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-/// The longest name of a field.
-const LONGEST_FIELD: usize = 64;
+use crate::contacts::people::check::is_field;
 
 /// What a cell becomes.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -162,10 +161,6 @@ fn guess(column: &str) -> Target {
             _ => Target::Ignore,
         },
     }
-}
-
-pub(super) fn is_field(name: &str) -> bool {
-    (1..=LONGEST_FIELD).contains(&name.len()) && name.chars().all(|c| c.is_alphanumeric() || "_-".contains(c))
 }
 
 #[cfg(test)]

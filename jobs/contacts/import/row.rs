@@ -2,19 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use chrono_tz::Tz;
 use csv::ByteRecord;
 
-use super::columns::{Target, is_field};
+use super::columns::Target;
 use crate::contacts::number::{Country, Number};
+use crate::contacts::people::check::{MOST_LABELS, email, field_name, number_of_fields, state, words, zone};
 use crate::contacts::people::{Label, NewPerson};
-use crate::contacts::place;
-
-/// The longest text of one cell, in characters.
-const LONGEST: usize = 1_000;
-/// The most tags and flags of one record, and the most fields.
-const MOST_LABELS: usize = 20;
-const MOST_FIELDS: usize = 50;
 
 /// Somebody as the file has them.
 #[derive(Clone, Debug)]
@@ -115,25 +108,15 @@ impl Shape {
             }
             Target::Phone | Target::Ignore => {}
         }
-        if person.fields.len() > MOST_FIELDS {
-            return Err(format!("there are more than {MOST_FIELDS} fields"));
-        }
-        Ok(())
+        number_of_fields(&person.fields)
     }
 }
 
 /// A cell as text. An export puts a sign before what a spreadsheet would run; here it comes off again.
 fn text(cell: &[u8]) -> Result<&str, String> {
     let text = std::str::from_utf8(cell)
-        .map_err(|_| "this is not UTF-8: save the file as CSV in UTF-8".to_owned())?
-        .trim();
-    if text.chars().count() > LONGEST {
-        return Err(format!("this is longer than {LONGEST} characters"));
-    }
-    if text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
-        return Err("there is a character in it that cannot be shown".to_owned());
-    }
-    Ok(plain(text))
+        .map_err(|_| "this is not UTF-8: save the file as CSV in UTF-8".to_owned())?;
+    words(text).map(plain)
 }
 
 /// What stands for a cell that a spreadsheet would take for a formula.
@@ -148,17 +131,6 @@ fn plain(text: &str) -> &str {
     match text.strip_prefix('\'') {
         Some(rest) if rest.starts_with(['=', '+', '-', '@', '\t', '\r']) => rest,
         _ => text,
-    }
-}
-
-fn email(text: &str) -> Result<String, String> {
-    let looks_right = text.split_once('@').is_some_and(|(name, host)| {
-        !name.is_empty() && host.contains('.') && !host.starts_with('.') && !host.ends_with('.')
-    });
-    if looks_right && !text.contains(char::is_whitespace) && text.matches('@').count() == 1 {
-        Ok(text.to_owned())
-    } else {
-        Err("this is no e-mail address".to_owned())
     }
 }
 
@@ -180,20 +152,6 @@ fn labels<E: ToString>(
     }
 }
 
-fn zone(text: &str) -> Result<String, String> {
-    let zone: Result<Tz, _> = text.parse();
-    zone.map(|zone| zone.name().to_owned())
-        .map_err(|_| "this is no time zone: write one such as America/Chicago".to_owned())
-}
-
-fn state(text: &str) -> Result<String, String> {
-    let state = text.to_ascii_uppercase();
-    if place::zones_of_state(&state).is_empty() {
-        return Err("this is no state or province: write its two letters, such as TX".to_owned());
-    }
-    Ok(state)
-}
-
 fn yes_or_no(text: &str) -> Result<bool, String> {
     match text.to_lowercase().as_str() {
         "yes" | "y" | "true" | "1" | "x" => Ok(true),
@@ -205,10 +163,7 @@ fn yes_or_no(text: &str) -> Result<bool, String> {
 fn add_fields(fields: &mut BTreeMap<String, String>, text: &str) -> Result<(), String> {
     let more: BTreeMap<String, String> =
         serde_json::from_str(text).map_err(|_| "this is no JSON object of texts".to_owned())?;
-    if let Some(name) = more.keys().find(|name| !is_field(name)) {
-        let name: String = name.chars().take(20).collect();
-        return Err(format!("{name:?} is no name of a field: it is letters, digits, - and _"));
-    }
+    more.keys().try_for_each(|name| field_name(name))?;
     fields.extend(more);
     Ok(())
 }

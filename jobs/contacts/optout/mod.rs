@@ -98,6 +98,12 @@ trunkline_platform::statements! {
          FROM opt_outs AS o LEFT JOIN consents AS c ON c.entry = o.entry
          WHERE o.closed AND (CAST($1 AS TEXT) IS NULL OR o.number > $1) ORDER BY o.number LIMIT $2"
     }
+    /// By the entries that decided, so that a place between two of them says nothing of anybody.
+    LATEST_OPT_OUTS = same {
+        "SELECT c.id, o.number, o.closed, o.at, o.channel, o.confirmation, c.wording, c.message_id, c.actor
+         FROM consents AS c JOIN opt_outs AS o ON o.number = c.number AND o.entry = c.entry
+         WHERE o.closed AND c.id < $1 ORDER BY c.id DESC LIMIT $2"
+    }
     LIST_CONSENTS = same {
         "SELECT id, number, act, at, channel, wording, message_id, actor, review, recorded_at FROM consents
          WHERE number = $1 ORDER BY at DESC, id DESC LIMIT $2"
@@ -216,6 +222,14 @@ pub struct OptOutRow {
     pub actor: Option<String>,
 }
 
+/// A closed number, and the entry of the ledger that closed it.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct LatestRow {
+    pub id: i64,
+    #[sqlx(flatten)]
+    pub row: OptOutRow,
+}
+
 /// An entry of the ledger.
 #[derive(Clone, Debug, Serialize, sqlx::FromRow)]
 pub struct ConsentRow {
@@ -295,6 +309,12 @@ pub async fn show(db: &Db, number: &str) -> Result<Option<OptOutRow>, DbError> {
 /// Closed numbers in their order, after one.
 pub async fn list(db: &Db, after: Option<&str>, limit: u32) -> Result<Vec<OptOutRow>, DbError> {
     LIST_OPT_OUTS.bind(after).bind(limit.clamp(1, 1_000)).all(&mut db.read().await?).await
+}
+
+/// Closed numbers, those whose word we heard last first; `before` is the last entry of the page before.
+pub async fn latest(db: &Db, before: Option<i64>, limit: u32) -> Result<Vec<LatestRow>, DbError> {
+    let query = LATEST_OPT_OUTS.bind(before.unwrap_or(i64::MAX)).bind(limit.clamp(1, 1_000));
+    query.all(&mut db.read().await?).await
 }
 
 /// What was said about a number, the latest first.

@@ -1,4 +1,4 @@
-//! What people do to people: tag and flag them, and take them out. One entry in the audit for each batch, with the
+//! What people do to people: write them, tag and flag them, and take them out. One entry in the audit for each batch, with the
 //! numbers it was done to.
 
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use serde_json::json;
 use trunkline_platform::audit::{self, Act, Actor};
 use trunkline_platform::db::{Db, DbError, Rows, Session};
 
-use super::put::{LabelLine, keep_labels};
+use super::put::{LabelLine, NewPerson, OnDuplicate, Put, keep_labels, put};
 use super::{KEPT_OUT, Label};
 use crate::conversations::number_rows;
 
@@ -71,15 +71,10 @@ pub async fn label(
 ) -> Result<u64, DbError> {
     let mut tx = db.write().await?;
     let known: Vec<Known> = FIND_KNOWN.bind(number_rows(numbers.iter().copied())?).all(&mut tx).await?;
+    let lines: Vec<LabelLine<'_>> = known.iter().map(|row| LabelLine::of(&row.number, label)).collect();
     let changed = match labelling {
-        Labelling::Add => keep_labels(&mut tx, known.iter().map(|row| (&*row.number, label))).await?,
-        Labelling::Remove => {
-            let lines: Vec<LabelLine<'_>> = known
-                .iter()
-                .map(|row| LabelLine { number: &row.number, kind: label.kind(), label: label.word() })
-                .collect();
-            REMOVE_LABELS.bind(Rows::of(&lines)?).execute(&mut tx).await?
-        }
+        Labelling::Add => keep_labels(&mut tx, &lines).await?,
+        Labelling::Remove => REMOVE_LABELS.bind(Rows::of(&lines)?).execute(&mut tx).await?,
     };
     if changed > 0 {
         let action = match (labelling, label) {
@@ -95,6 +90,33 @@ pub async fn label(
     }
     tx.commit().await?;
     Ok(changed)
+}
+
+/// Writes one person on behalf of somebody. What is not told stays.
+pub async fn keep(
+    db: &Db,
+    person: &NewPerson,
+    on_duplicate: OnDuplicate,
+    actor: &Actor,
+    now: DateTime<Utc>,
+) -> Result<Put, DbError> {
+    let mut tx = db.write().await?;
+    let became = put(&mut tx, std::slice::from_ref(person), on_duplicate, &actor.name, None, now).await?;
+    let became = became.first().copied().unwrap_or(Put::Skipped);
+    let action = match became {
+        Put::Added => "contact.add",
+        Put::Updated => "contact.change",
+        Put::Skipped | Put::Duplicate { .. } => return Ok(became),
+    };
+    let labels: Vec<String> =
+        person.labels.iter().map(|label| format!("{}:{}", label.kind(), label.word())).collect();
+    let after = json!({ "first_name": person.first_name, "last_name": person.last_name, "company": person.company,
+        "email": person.email, "fields": person.fields, "time_zone": person.time_zone, "state": person.state,
+        "labels": labels });
+    let subject = format!("number:{}", person.number);
+    audit::record(&mut tx, now, actor, &[Act { action, subject, before: None, after: Some(after) }]).await?;
+    tx.commit().await?;
+    Ok(became)
 }
 
 /// Takes people out. What they said about being texted stays. Returns how many there were.

@@ -4,6 +4,8 @@
 //! numbers and one number many of them; a campaign needs one row a number that only people and imports change
 //! (decision 0023). What the provider knows stays in its own tables.
 
+mod act;
+pub(super) mod check;
 mod label;
 mod put;
 mod table;
@@ -13,9 +15,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+pub use act::{ActedOn, PeopleAct, Whom, act};
+pub use check::PersonError;
 pub(crate) use label::left_out;
-pub use label::{LABEL_BATCH, Labelling, label, remove};
+pub use label::{LABEL_BATCH, Labelling, keep, label, remove};
 pub use put::{NewPerson, OnDuplicate, Put, put};
+pub(super) use table::nth;
 pub use table::{PAGE, Page, find, page};
 
 use super::place::{self, Place};

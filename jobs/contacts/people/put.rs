@@ -99,9 +99,9 @@ struct Line<'p> {
 
 #[derive(Serialize)]
 pub(super) struct LabelLine<'p> {
-    pub(super) number: &'p str,
-    pub(super) kind: &'static str,
-    pub(super) label: &'p str,
+    number: &'p str,
+    kind: &'static str,
+    label: &'p str,
 }
 
 #[derive(sqlx::FromRow)]
@@ -114,6 +114,12 @@ struct There {
     number: String,
     fields: String,
     import_id: Option<i64>,
+}
+
+impl<'p> LabelLine<'p> {
+    pub(super) fn of(number: &'p str, label: &'p Label) -> Self {
+        Self { number, kind: label.kind(), label: label.word() }
+    }
 }
 
 impl<'p> Line<'p> {
@@ -167,8 +173,10 @@ pub async fn put(
     }
     let labelled =
         people.iter().filter(|person| on_duplicate == OnDuplicate::Update || added.contains(&person.number));
-    keep_labels(tx, labelled.flat_map(|person| person.labels.iter().map(|label| (&*person.number, label))))
-        .await?;
+    let lines: Vec<LabelLine<'_>> = labelled
+        .flat_map(|person| person.labels.iter().map(|label| LabelLine::of(&person.number, label)))
+        .collect();
+    keep_labels(tx, &lines).await?;
 
     let became = |person: &NewPerson| match (added.contains(&person.number), on_duplicate) {
         (true, _) => Put::Added,
@@ -198,14 +206,9 @@ async fn update(
     UPDATE_PEOPLE.bind(Rows::of(&lines)?).bind(import).execute(tx).await.map(drop)
 }
 
-pub(super) async fn keep_labels<'l>(
-    tx: &mut Session,
-    labels: impl Iterator<Item = (&'l str, &'l Label)>,
-) -> Result<u64, DbError> {
-    let lines: Vec<LabelLine<'_>> =
-        labels.map(|(number, label)| LabelLine { number, kind: label.kind(), label: label.word() }).collect();
+pub(super) async fn keep_labels(tx: &mut Session, lines: &[LabelLine<'_>]) -> Result<u64, DbError> {
     if lines.is_empty() {
         return Ok(0);
     }
-    INSERT_LABELS.bind(Rows::of(&lines)?).execute(tx).await
+    INSERT_LABELS.bind(Rows::of(lines)?).execute(tx).await
 }

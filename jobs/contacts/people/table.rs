@@ -31,6 +31,10 @@ trunkline_platform::statements! {
          LEFT JOIN opt_outs AS o ON o.number = p.number
          WHERE l.kind = $1 AND l.label = $2 AND l.number > $3 ORDER BY l.number LIMIT $4"
     }
+    NTH_OF_ALL = same { "SELECT number FROM people ORDER BY number LIMIT 1 OFFSET $1" }
+    NTH_OF_LABEL = same {
+        "SELECT number FROM person_labels WHERE kind = $1 AND label = $2 ORDER BY number LIMIT 1 OFFSET $3"
+    }
     FIND_PEOPLE = parts {
         "SELECT p.number, p.first_name, p.last_name, p.company, p.email, p.fields, p.time_zone, p.state, p.source,
                 p.created_at, p.updated_at, o.closed,
@@ -63,6 +67,11 @@ struct PersonRow {
 }
 
 #[derive(sqlx::FromRow)]
+struct NumberRow {
+    number: String,
+}
+
+#[derive(sqlx::FromRow)]
 struct LabelRow {
     number: String,
     kind: String,
@@ -91,6 +100,21 @@ pub async fn page(session: &mut Session, page: &Page<'_>) -> Result<Vec<Person>,
         None => PAGE_OF_ALL.bind(after).bind(limit).all(session).await?,
     };
     with_labels(session, rows).await
+}
+
+/// The number after so many, of all or of those with a label. None: there are not so many.
+pub(in crate::contacts) async fn nth(
+    session: &mut Session,
+    label: Option<&Label>,
+    before: u64,
+) -> Result<Option<String>, DbError> {
+    let before = before.cast_signed();
+    let query = match label {
+        Some(label) => NTH_OF_LABEL.bind(label.kind()).bind(label.word()).bind(before),
+        None => NTH_OF_ALL.bind(before),
+    };
+    let row: Option<NumberRow> = query.optional(session).await?;
+    Ok(row.map(|row| row.number))
 }
 
 /// Those of these numbers that are people, in no order.

@@ -16,6 +16,9 @@ pub use tree::Filter;
 
 use super::people::{self, PAGE, Page, Person};
 
+/// Pages of people that one leaf of a list looks through.
+const LEAF: usize = 20;
+
 /// Some of those whom a filter takes.
 #[derive(Clone, Debug)]
 pub struct Members {
@@ -49,6 +52,54 @@ pub(crate) async fn members_of_page(
     let next = people.last().filter(|_| seen == PAGE as usize).map(|last| last.number.clone());
     people.retain(|person| filter.takes(person, now));
     Ok(Members { people, seen, next })
+}
+
+/// Some of those whom a filter takes, for a list that is turned by hand.
+#[derive(Clone, Debug)]
+pub struct Leaf {
+    pub people: Vec<Person>,
+    /// How many people were gone through by then; none at the end. It says nothing of anybody's number. There can be more
+    /// although nobody is here.
+    pub next: Option<u64>,
+}
+
+/// Goes through people after so many, until it has `limit` whom the filter takes or has looked at [`LEAF`] pages. Who comes on record
+/// or goes meanwhile shifts the places behind.
+pub async fn leaf(
+    db: &Db,
+    filter: &Filter,
+    passed: u64,
+    limit: usize,
+    now: DateTime<Utc>,
+) -> Result<Leaf, DbError> {
+    let mut session = db.read().await?;
+    let (mut found, mut seen) = (Vec::new(), passed);
+    let mut after = match passed.checked_sub(1) {
+        None => None,
+        Some(before) => match people::nth(&mut session, filter.label(), before).await? {
+            Some(number) => Some(number),
+            None => return Ok(Leaf { people: found, next: None }),
+        },
+    };
+    for _ in 0..LEAF {
+        let page = Page { after: after.as_deref(), label: filter.label(), limit: None };
+        let people = people::page(&mut session, &page).await?;
+        let last = people.len() < PAGE as usize;
+        after = people.last().map(|person| person.number.clone());
+        for person in people {
+            if found.len() == limit {
+                return Ok(Leaf { people: found, next: Some(seen) });
+            }
+            seen += 1;
+            if filter.takes(&person, now) {
+                found.push(person);
+            }
+        }
+        if last {
+            return Ok(Leaf { people: found, next: None });
+        }
+    }
+    Ok(Leaf { people: found, next: Some(seen) })
 }
 
 /// How many a filter takes, and how many of those a campaign could text now.

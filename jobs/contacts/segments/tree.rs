@@ -144,6 +144,20 @@ impl<'de> Deserialize<'de> for Filter {
 }
 
 impl Filter {
+    /// Whether it tells something of names, addresses or numbers to who tries often enough.
+    pub fn is_personal(&self) -> bool {
+        match self {
+            Self::All(filters) | Self::Any(filters) => filters.iter().any(Self::is_personal),
+            Self::Not(filter) => filter.is_personal(),
+            Self::Test(Test::Text { what, how, .. }) => match what {
+                What::Source => false,
+                What::Field(_) => *how == How::Contains,
+                _ => true,
+            },
+            Self::Test(_) => false,
+        }
+    }
+
     /// Whether it takes this person.
     pub fn takes(&self, person: &Person, now: DateTime<Utc>) -> bool {
         match self {

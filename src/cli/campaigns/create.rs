@@ -20,8 +20,6 @@ use crate::cli::segments::told as segments_told;
 use crate::cli::{database, output};
 use crate::config::Config;
 
-/// Numbers of one statement.
-const BATCH: usize = 1_000;
 /// A list longer than this belongs into the contacts, under a tag.
 const MOST_NUMBERS: usize = 100_000;
 const LONGEST_LINE: usize = 64;
@@ -138,10 +136,9 @@ impl Create {
         let numbers = self.numbers.as_ref().map(read_numbers).transpose()?.unwrap_or_default();
         let actor = self.actor.actor()?;
         let mut tx = tasks.begin().await?;
-        let mut campaign = create(tx.session(), &self.name, &plan, &actor, now).await?;
-        for batch in numbers.chunks(BATCH) {
-            add_recipients(tx.session(), &campaign, batch, now).await?;
-            campaign.recipients += i64::try_from(batch.len())?;
+        let campaign = create(tx.session(), &self.name, &plan, &actor, now).await?;
+        if !numbers.is_empty() {
+            add_recipients(tx.session(), &campaign, &numbers, now).await?;
         }
         tx.commit().await?;
         if self.json {

@@ -6,10 +6,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use serde_json::{Value, json};
-use trunkline_jobs::campaigns::report::{ExportedRow, Part, export};
+use serde_json::Value;
+use trunkline_jobs::campaigns::report::{ExportedRow, Part, export, note_export};
 use trunkline_jobs::export::Format;
-use trunkline_platform::audit::{self, Act};
 use trunkline_platform::clock::Clock;
 
 use super::look::found;
@@ -60,14 +59,8 @@ impl Export {
                 (Some(file.with_context(|| format!("{} cannot be made", path.display()))?), self.after)
             }
         };
-        let told = json!({ "after": after, "limit": self.limit, "unmask": self.unmask });
-        let subject = format!("campaign:{}", campaign.id);
-        let act = Act { action: "campaign.export", subject, before: None, after: Some(told) };
-        let mut tx = db.write().await?;
-        audit::record(&mut tx, Clock::system().now(), &actor, &[act]).await?;
-        tx.commit().await?;
-
         let part = Part { after, limit: self.limit };
+        note_export(&db, campaign.id, part, self.unmask, &actor, Clock::system().now()).await?;
         let shown = |row: ExportedRow| match self.unmask {
             true => row,
             false => ExportedRow { number: mask::phone(&row.number), ..row },

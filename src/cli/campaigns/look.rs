@@ -3,11 +3,11 @@
 use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::{Value, json};
-use trunkline_jobs::campaigns::{self, CampaignRow, breaker};
+use trunkline_jobs::campaigns::{self, CampaignFilter, CampaignRow, Live, State, breaker};
 use trunkline_platform::clock::Clock;
 use trunkline_platform::db::Db;
 
-use super::live::{self, Live};
+use super::live;
 use super::numbers;
 use crate::cli::{database, output};
 use crate::config::Config;
@@ -18,6 +18,9 @@ const MOST_TRIPS: u32 = 10;
 
 #[derive(Args, Debug)]
 pub(super) struct List {
+    /// draft, scheduled, running, paused, completed or cancelled
+    #[arg(long)]
+    state: Option<State>,
     /// Only older ones: the last of the page before
     #[arg(long, value_name = "ID")]
     before: Option<i64>,
@@ -55,7 +58,8 @@ pub(super) struct Preview {
 impl List {
     pub(super) async fn run(self, config: &Config) -> Result<()> {
         let db = database::open(config).await?;
-        let rows = campaigns::list(&db, self.before, self.limit).await?;
+        let filter = CampaignFilter { state: self.state, before: self.before, limit: self.limit };
+        let rows = campaigns::list(&db, &filter).await?;
         if self.json {
             return output::print(&output::json(&rows)?);
         }

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::json;
-use trunkline_jobs::campaigns::experiment::{arms, pairs, promote, standing};
+use trunkline_jobs::campaigns::experiment::{evidence, promote};
 use trunkline_platform::task::Tasks;
 
 use super::look::found;
@@ -35,10 +35,7 @@ impl Promote {
             bail!("a text is promoted for a reason, which goes into the audit: say it with --why");
         }
         let campaign = found(tasks.db(), self.id).await?;
-        let rule = campaign.plan.0.winner.unwrap_or_default();
-        let arms = arms(&mut tasks.db().read().await?, &campaign).await?;
-        let standing = standing(&arms, &rule);
-        let evidence = json!({ "arms": arms, "comparisons": pairs(&arms, &rule), "standing": standing });
+        let (standing, evidence) = evidence(tasks.db(), &campaign).await?;
         let mut tx = tasks.begin().await?;
         let promoting = promote(tx.session(), self.id, &self.text, &evidence, &actor, tasks.clock().now());
         let promoted = promoting.await.context("nothing was promoted")?;

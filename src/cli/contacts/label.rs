@@ -3,14 +3,13 @@
 use anyhow::{Result, bail};
 use clap::Args;
 use trunkline_jobs::contacts::number::Country;
-use trunkline_jobs::contacts::people::{self, LABEL_BATCH, Label, Labelling};
-use trunkline_jobs::contacts::segments;
+use trunkline_jobs::contacts::people::{self, ActedOn, Label, Labelling, PeopleAct, Whom};
 use trunkline_platform::clock::Clock;
 use trunkline_platform::db::Db;
 
 use super::super::audit::ActorArgs;
 use super::super::optouts;
-use super::super::segments::Whom;
+use super::super::segments;
 
 #[derive(Args, Debug)]
 pub(super) struct Tag {
@@ -46,7 +45,7 @@ struct Chosen {
     #[arg(value_name = "NUMBER")]
     numbers: Vec<String>,
     #[command(flatten)]
-    whom: Whom,
+    whom: segments::Whom,
     /// Only tell how many people it would be
     #[arg(long)]
     dry_run: bool,
@@ -68,74 +67,36 @@ impl Flag {
 
 impl Remove {
     pub(super) async fn text(self, db: &Db, country: Country) -> Result<String> {
-        let (actor, clock, mut removed) = (self.chosen.actor.actor()?, Clock::system(), 0);
-        let act = async |numbers: &[&str]| {
-            removed += people::remove(db, numbers, &actor, clock.now()).await?;
-            anyhow::Ok(())
-        };
-        let count = self.chosen.each(db, country, act).await?;
+        let ActedOn { people, changed, .. } = self.chosen.act(db, country, &PeopleAct::Remove).await?;
         Ok(if self.chosen.dry_run {
-            format!("{count} people would be removed\n")
+            format!("{people} people would be removed\n")
         } else {
-            format!("{removed} removed\n")
+            format!("{changed} removed\n")
         })
     }
 }
 
 async fn label(db: &Db, country: Country, label: &Label, chosen: &Chosen, remove: bool) -> Result<String> {
     let labelling = if remove { Labelling::Remove } else { Labelling::Add };
-    let (actor, clock, mut changed) = (chosen.actor.actor()?, Clock::system(), 0);
-    let act = async |numbers: &[&str]| {
-        changed += people::label(db, numbers, label, labelling, &actor, clock.now()).await?;
-        anyhow::Ok(())
-    };
-    let count = chosen.each(db, country, act).await?;
+    let act = PeopleAct::Label(label.clone(), labelling);
+    let ActedOn { people, changed, .. } = chosen.act(db, country, &act).await?;
     let (kind, word) = (label.kind(), label.word());
     Ok(if chosen.dry_run {
-        format!("it would be {count} people\n")
+        format!("it would be {people} people\n")
     } else {
-        format!("{changed} of {count} people changed: {kind} {word}\n")
+        format!("{changed} of {people} people changed: {kind} {word}\n")
     })
 }
 
 impl Chosen {
-    /// Acts batch by batch; in a dry run only counts.
-    async fn each(
-        &self,
-        db: &Db,
-        country: Country,
-        mut act: impl AsyncFnMut(&[&str]) -> Result<()>,
-    ) -> Result<usize> {
-        match (self.numbers.is_empty(), self.whom.is_anybody()) {
+    async fn act(&self, db: &Db, country: Country, act: &PeopleAct) -> Result<ActedOn> {
+        let whom = match (self.numbers.is_empty(), self.whom.is_anybody()) {
             (true, true) => bail!("whom? Name numbers, or say --segment or --filter"),
             (false, false) => bail!("numbers and a filter do not go together: give one of them"),
-            _ => {}
-        }
-        if !self.numbers.is_empty() {
-            let numbers = optouts::numbers(&self.numbers, country)?;
-            let numbers: Vec<&str> = numbers.iter().map(String::as_str).collect();
-            for batch in numbers.chunks(LABEL_BATCH) {
-                if !self.dry_run {
-                    act(batch).await?;
-                }
-            }
-            return Ok(numbers.len());
-        }
-        let (filter, now) = (self.whom.filter(db).await?, Clock::system().now());
-        let (mut count, mut after) = (0, None);
-        loop {
-            let members = segments::members(db, &filter, after.as_deref(), now).await?;
-            let numbers: Vec<&str> = members.people.iter().map(|person| person.number.as_str()).collect();
-            count += numbers.len();
-            for batch in numbers.chunks(LABEL_BATCH) {
-                if !self.dry_run {
-                    act(batch).await?;
-                }
-            }
-            match members.next {
-                Some(next) => after = Some(next),
-                None => return Ok(count),
-            }
-        }
+            (false, true) => Whom::Numbers(optouts::numbers(&self.numbers, country)?),
+            (true, false) => Whom::Members(self.whom.filter(db).await?),
+        };
+        let (actor, now) = (self.actor.actor()?, Clock::system().now());
+        Ok(people::act(db, &whom, act, self.dry_run, None, &actor, now).await?)
     }
 }

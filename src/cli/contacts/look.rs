@@ -7,11 +7,10 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::json;
-use trunkline_jobs::contacts::export::export;
+use trunkline_jobs::contacts::export::{export, note_export};
 use trunkline_jobs::contacts::number::Country;
 use trunkline_jobs::contacts::people::Person;
 use trunkline_jobs::contacts::{optout, people, segments};
-use trunkline_platform::audit::{self, Act};
 use trunkline_platform::clock::Clock;
 use trunkline_platform::db::Db;
 
@@ -175,11 +174,7 @@ impl Export {
         let filter = self.whom.filter(db).await?;
         let (now, actor) = (Clock::system().now(), self.actor.actor()?);
         let format = self.format.into();
-        let after = Some(json!({ "filter": filter.to_string(), "unmask": self.unmask }));
-        let act = Act { action: "contact.export", subject: "contacts".to_owned(), before: None, after };
-        let mut tx = db.write().await?;
-        audit::record(&mut tx, now, &actor, &[act]).await?;
-        tx.commit().await?;
+        note_export(db, &filter, self.unmask, &actor, now).await?;
         let show = Show { unmask: self.unmask, json: false };
         let shown = |person| shown(person, show);
         let Some(path) = &self.file else {

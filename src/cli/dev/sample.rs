@@ -2,7 +2,9 @@
 //! and answers.
 
 use anyhow::Result;
-use trunkline_jobs::campaigns::{self, Audience, Missing, Move, Plan, State, Variant, create, make_move};
+use trunkline_jobs::campaigns::{
+    self, Audience, CampaignFilter, Missing, Move, Plan, State, Variant, create, make_move,
+};
 use trunkline_jobs::contacts::optout;
 use trunkline_jobs::contacts::seed::seed;
 use trunkline_jobs::contacts::segments::{self, Filter};
@@ -43,7 +45,10 @@ pub(super) struct Sample {
 impl Sample {
     /// Makes people and starts the campaign. None: there are campaigns already, which are left alone.
     pub(super) async fn start(tasks: &Tasks, people: usize) -> Result<Option<Self>> {
-        if !campaigns::list(tasks.db(), None, 1).await?.is_empty() {
+        if !campaigns::list(tasks.db(), &CampaignFilter { limit: 1, ..CampaignFilter::default() })
+            .await?
+            .is_empty()
+        {
             return Ok(None);
         }
         seed(tasks.db(), tasks.clock(), people, SEED, |_| {}).await?;
