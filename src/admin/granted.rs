@@ -68,12 +68,18 @@ impl<N: Need> Granted<N> {
         &self.visit.gate.access
     }
 
+    /// # Errors
+    /// When the key has not `pii`.
+    pub(super) fn sees_people(&self) -> Result<(), Problem> {
+        let needed = Scopes::of(&[Scope::Pii]);
+        Ok(self.access().allow(&self.visit.caller, needed, self.visit.source)?)
+    }
+
     /// How personal things are to be shown. As they are only to a key with `pii`, and not without an entry in the
     /// audit.
     pub(super) async fn view(&self, unmask: bool, subject: &str) -> Result<View, Problem> {
         if unmask {
-            let needed = Scopes::of(&[Scope::Pii]);
-            self.access().allow(&self.visit.caller, needed, self.visit.source)?;
+            self.sees_people()?;
             let act = Act { action: "unmask", subject: subject.to_owned(), before: None, after: None };
             self.access().record_look(&self.visit.caller, act).await?;
         }

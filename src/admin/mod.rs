@@ -7,24 +7,32 @@
 //! * `granted`: what an operation takes. Its argument of that type is the check.
 //! * `shape`: what the description allows, checked before an operation is reached.
 //! * `problem`: how it says no. `page`: lists and cursors.
+//! * `download`: files of rows. `people`: numbers and filters as people write them.
 //! * `docs`: the description, for programs and for people.
 
 mod audit;
 mod calls;
+pub mod campaigns;
+mod contacts;
 mod dead;
 mod dead_acts;
 mod docs;
 mod door;
+mod download;
 mod event_replays;
 mod events;
 mod granted;
 mod keys;
 pub mod media;
+mod opt_outs;
 mod page;
+mod people;
 mod problem;
 mod queues;
 mod schedules;
 mod search;
+mod segments;
+mod sends;
 mod shape;
 mod task_acts;
 mod tasks;
@@ -35,6 +43,7 @@ use chrono_tz::Tz;
 use poem::{Endpoint, IntoEndpoint, Response, Route, get};
 use poem_openapi::payload::Json;
 use poem_openapi::{OpenApiService, Tags};
+use trunkline_jobs::contacts::number::Country;
 use trunkline_jobs::media::MediaStore;
 use trunkline_platform::job::Jobs;
 use trunkline_platform::schedule::Schedules;
@@ -44,6 +53,7 @@ use crate::access::Keys;
 use crate::access::gate::Gate;
 use crate::correlation::CorrelationIds;
 use crate::replays::Replays;
+use campaigns::CampaignRules;
 use media::Listeners;
 
 /// What operations work with. Cheap to clone.
@@ -56,6 +66,9 @@ pub struct Desk {
     pub store: MediaStore,
     pub gate: Gate,
     pub listeners: Listeners,
+    pub campaigns: Arc<CampaignRules>,
+    /// Of numbers that are written without a country code.
+    pub country: Country,
     /// The business's.
     pub zone: Tz,
 }
@@ -87,6 +100,17 @@ enum Tag {
     Events,
     /// What happens when although nobody asks
     Schedules,
+    /// One text to many, within hours and limits, to nobody twice and to nobody who asked to get none
+    Campaigns,
+    /// The ledger of texts
+    Sends,
+    /// Those whom campaigns can text
+    Contacts,
+    /// Saved filters over contacts
+    Segments,
+    /// Who must not be texted
+    #[oai(rename = "Opt-outs")]
+    OptOuts,
 }
 
 /// What an operation answers.
@@ -106,6 +130,25 @@ type Api = (
     events::EventsApi,
     event_replays::EventReplaysApi,
     schedules::SchedulesApi,
+    Campaigns,
+    People,
+);
+
+type Campaigns = (
+    campaigns::CampaignsApi,
+    campaigns::acts::CampaignActsApi,
+    campaigns::flight::FlightApi,
+    campaigns::report::ReportApi,
+    campaigns::recipients::RecipientsApi,
+    campaigns::numbers::HeldNumbersApi,
+);
+
+type People = (
+    sends::SendsApi,
+    contacts::ContactsApi,
+    contacts::acts::ContactActsApi,
+    segments::SegmentsApi,
+    opt_outs::OptOutsApi,
 );
 
 fn service(desk: &Desk) -> OpenApiService<Api, ()> {
@@ -123,6 +166,21 @@ fn service(desk: &Desk) -> OpenApiService<Api, ()> {
         events::EventsApi(desk.clone()),
         event_replays::EventReplaysApi(desk.clone()),
         schedules::SchedulesApi(desk.clone()),
+        (
+            campaigns::CampaignsApi(desk.clone()),
+            campaigns::acts::CampaignActsApi(desk.clone()),
+            campaigns::flight::FlightApi(desk.clone()),
+            campaigns::report::ReportApi(desk.clone()),
+            campaigns::recipients::RecipientsApi(desk.clone()),
+            campaigns::numbers::HeldNumbersApi(desk.clone()),
+        ),
+        (
+            sends::SendsApi(desk.clone()),
+            contacts::ContactsApi(desk.clone()),
+            contacts::acts::ContactActsApi(desk.clone()),
+            segments::SegmentsApi(desk.clone()),
+            opt_outs::OptOutsApi(desk.clone()),
+        ),
     );
     OpenApiService::new(api, "Trunkline", env!("CARGO_PKG_VERSION"))
         .description(docs::ABOUT)

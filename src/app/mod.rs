@@ -36,6 +36,7 @@ use trunkline_platform::worker::{Readiness, Workers};
 
 use crate::access::gate::Gate;
 use crate::access::{Access, AccessMetrics, Keys};
+use crate::admin::campaigns::CampaignRules;
 use crate::admin::media::Listeners;
 use crate::admin::{self, Desk};
 use crate::config::{Config, OpenphoneConfig};
@@ -290,6 +291,8 @@ impl App {
             store: self.services.media.store.clone(),
             gate: gate.clone(),
             listeners: Listeners::default(),
+            campaigns: self.campaign_rules(),
+            country: self.config.contacts.country,
             zone: self.config.business.timezone,
         };
         let api = admin::routes(&desk, CorrelationIds::of_requests(random_seed()));
@@ -302,6 +305,17 @@ impl App {
             schedules: Arc::clone(&self.schedules),
         };
         dashboard::routes(pages).nest("/api/v1", api)
+    }
+
+    fn campaign_rules(&self) -> Arc<CampaignRules> {
+        let Config { campaigns, openphone, .. } = &self.config;
+        Arc::new(CampaignRules::new(
+            self.services.campaigns.holidays.clone(),
+            openphone.rate_limit(),
+            campaigns.segment_price.clone(),
+            campaigns.counts_for_hours(),
+            openphone.api_key.is_some(),
+        ))
     }
 
     fn queues(&self, names: Option<&[String]>) -> Result<Vec<Queue>> {

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use trunkline::access::gate::Gate;
 use trunkline::access::{Access, AccessMetrics, AccessSettings, Keys, NewKey, Scope};
+use trunkline::admin::campaigns::CampaignRules;
 use trunkline::admin::media::Listeners;
 use trunkline::admin::{self, Desk};
 use trunkline::correlation::CorrelationIds;
@@ -22,11 +23,14 @@ use trunkline::health::Probes;
 use trunkline::paths;
 use trunkline::replays::Replays;
 use trunkline::source::Sources;
+use trunkline_jobs::campaigns::Holidays;
+use trunkline_jobs::contacts::number::Country;
 use trunkline_jobs::media::MediaStore;
 use trunkline_platform::audit::{self, Actor, AuditFilter, AuditRow};
 use trunkline_platform::schedule::{Schedules, Source};
 use trunkline_platform::task::{NewTask, Tasks};
 
+use crate::campaigns::LIMIT;
 use crate::harness::{Act, Acts, Env, Play, both_engines, registry};
 use crate::kept::store;
 
@@ -64,6 +68,14 @@ impl Site {
             store,
             gate: gate.clone(),
             listeners: Listeners::default(),
+            campaigns: Arc::new(CampaignRules::new(
+                Holidays::new(),
+                LIMIT,
+                "0.01 USD".parse().unwrap(),
+                72,
+                true,
+            )),
+            country: Country::default(),
             zone: chrono_tz::UTC,
         };
         let api = admin::routes(&desk, CorrelationIds::of_requests(7));
@@ -159,7 +171,10 @@ async fn operations(site: &Site) -> Vec<(Method, String, String)> {
             assert_eq!(schemes.len(), 1, "{method} {path}: one argument of type Granted<…>");
             let scheme = schemes[0].as_object().unwrap().keys().next().unwrap().clone();
             let method: Method = method.to_uppercase().parse().unwrap();
-            operations.push((method, format!("/api/v1{}", path.replace("{id}", "1")), scheme));
+            let filled =
+                |segment: &str| if segment.starts_with('{') { "1".to_owned() } else { segment.to_owned() };
+            let path: Vec<String> = path.split('/').map(filled).collect();
+            operations.push((method, format!("/api/v1{}", path.join("/")), scheme));
         }
     }
     operations
@@ -193,7 +208,7 @@ both_engines! {
             ("admin", site.key(&[Scope::Operate, Scope::Pii]).await),
         ];
         let all = operations(&site).await;
-        assert!(all.len() >= 28, "{all:?}");
+        assert!(all.len() >= 80, "{all:?}");
         for (method, path, scheme) in &all {
             let ask = || site.ask(method.clone(), path).json(&json!({}));
             let wrong = format!("{}0", &expired[..expired.len() - 1]);

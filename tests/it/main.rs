@@ -7,6 +7,8 @@ mod servers;
 
 mod admin;
 mod admin_calls;
+mod admin_campaigns;
+mod admin_contacts;
 mod answers;
 mod attempts;
 mod audience;
