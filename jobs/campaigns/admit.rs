@@ -65,12 +65,14 @@ trunkline_platform::statements! {
          FROM (SELECT intended_at FROM sends WHERE campaign_id = $1 AND intended_at > $2
                ORDER BY intended_at DESC LIMIT $3) AS lately"
     }
+    /// By the whole key, and by nothing else: PostgreSQL, whose statistics do not know a campaign that has just begun, would read
+    /// all who wait in it for every batch. Hence the campaign in each line, and a state that is no index's.
     DECIDE_RECIPIENTS = parts {
         "UPDATE campaign_recipients SET state = r.state, reason = r.reason,
              due_at = COALESCE(r.due_at, campaign_recipients.due_at)
-         FROM " (rows "$1" as r (position BIGINT, state TEXT, reason TEXT, due_at TIMESTAMPTZ))
-        " WHERE campaign_recipients.campaign_id = $2 AND campaign_recipients.position = r.position
-           AND campaign_recipients.state = 'waiting'"
+         FROM " (rows "$1" as r (campaign BIGINT, position BIGINT, state TEXT, reason TEXT, due_at TIMESTAMPTZ))
+        " WHERE campaign_recipients.campaign_id = r.campaign AND campaign_recipients.position = r.position
+           AND campaign_recipients.state || '' = 'waiting'"
     }
     COUNT_SEGMENTS = same { "UPDATE campaigns SET segments = segments + $2 WHERE id = $1" }
 }
@@ -122,6 +124,7 @@ struct Taken {
 
 #[derive(Serialize)]
 struct Line {
+    campaign: i64,
     position: i64,
     state: &'static str,
     reason: Option<String>,
@@ -231,18 +234,19 @@ pub(super) async fn admit(cx: &Context<Services>, id: i64, generation: i32) -> R
     let grant = services.provider.take(&mut tx, Share::Campaign, wanted, now).await?;
 
     let held = round.held.drain(..);
-    let held = held.map(|(person, until, reason)| line(&person, "waiting", Some(reason.into()), Some(until)));
+    let held =
+        held.map(|(person, until, reason)| line(id, &person, "waiting", Some(reason.into()), Some(until)));
     let mut lines: Vec<Line> = held.collect();
     let refused = round.refused.drain(..);
-    lines.extend(refused.map(|(person, reason)| line(&person, "refused", Some(reason), None)));
+    lines.extend(refused.map(|(person, reason)| line(id, &person, "refused", Some(reason), None)));
     let leaving = round.leave(limits, grant, now);
-    lines.extend(leaving.texts.iter().map(|(person, ..)| line(person, "taken", None, None)));
+    lines.extend(leaving.texts.iter().map(|(person, ..)| line(id, person, "taken", None, None)));
     let texts = leaving.texts.into_iter();
     let sends: Vec<NewSend> = texts.map(|(person, text, sender)| person.text(text, sender)).collect();
     let counts_until = now + plan.counts_for();
     let intents = insert_intended(&mut tx, id, &sends, cx.task(), now, counts_until).await?;
     if !lines.is_empty() {
-        DECIDE_RECIPIENTS.bind(Rows::of(&lines)?).bind(id).execute(&mut tx).await?;
+        DECIDE_RECIPIENTS.bind(Rows::of(&lines)?).execute(&mut tx).await?;
     }
     let segments: i64 = sends.iter().map(|send| i64::from(send.segments)).sum();
     COUNT_SEGMENTS.bind(id).bind(segments).execute(&mut tx).await?;
@@ -292,12 +296,13 @@ async fn nobody_due(
 }
 
 fn line(
+    campaign: i64,
     person: &Candidate,
     state: &'static str,
     reason: Option<String>,
     due_at: Option<DateTime<Utc>>,
 ) -> Line {
-    Line { position: person.position, state, reason, due_at: due_at.map(sql_time) }
+    Line { campaign, position: person.position, state, reason, due_at: due_at.map(sql_time) }
 }
 
 /// When another campaign texted these people last, where that was after `since`.

@@ -6,6 +6,7 @@ use trunkline_platform::db::{Engine, PINNED_SETTINGS};
 use trunkline_platform::job::Job;
 use trunkline_platform::task::{NewTask, WorkerId};
 
+use crate::campaigns::{Stage, numbers};
 use crate::harness::{Acts, Env, Play, until};
 
 /// A statement of the hot path, the types of its parameters, values for them, and the index it must use.
@@ -67,6 +68,34 @@ async fn churn_without_analyze_flips_no_plan() {
             assert!(plan.contains(&format!("using {index} on tasks")), "{name}, {mode}:\n{plan}");
             assert!(!plan.contains("Seq Scan on tasks"), "{name}, {mode}:\n{plan}");
         }
+    }
+}
+
+/// A campaign that was just written down, of which the statistics know nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_gate_decides_is_written_by_key_in_a_campaign_that_has_just_begun() {
+    let env = Env::postgres().await;
+    let stage = Stage::new(&env, "").await;
+    let mut conn = PgConnection::connect(&env.database_url).await.unwrap();
+    let (quiet, id) = ("ALTER TABLE campaign_recipients SET (autovacuum_enabled = off)", 1);
+    run(&mut conn, quiet.to_owned()).await;
+    assert_eq!(stage.draft(&stage.plan(), &numbers(1)).await.id, id);
+    let fill = "INSERT INTO campaign_recipients (campaign_id, position, number, variant, state, due_at)
+                SELECT 1, n, '+1' || n, 'A', 'waiting', now() FROM generate_series(2, 100000) AS n";
+    run(&mut conn, fill.to_owned()).await;
+    let decide = trunkline_jobs::statements().find(|stmt| stmt.name == "DECIDE_RECIPIENTS").unwrap();
+    let types = "BIGINT[], BIGINT[], TEXT[], TEXT[], TIMESTAMPTZ[]";
+    run(&mut conn, format!("PREPARE decide({types}) AS {}", decide.text(Engine::Postgres))).await;
+    let all = |of: &dyn Fn(usize) -> String| (1..=100).map(of).collect::<Vec<_>>().join(",");
+    let (same, each) = (all(&|_| id.to_string()), all(&|n| n.to_string()));
+    let (taken, none) = (all(&|_| "taken".to_owned()), all(&|_| "NULL".to_owned()));
+    let values = format!("'{{{same}}}', '{{{each}}}', '{{{taken}}}', '{{{none}}}', '{{{none}}}'");
+    for mode in ["force_custom_plan", "force_generic_plan"] {
+        run(&mut conn, format!("SET plan_cache_mode = {mode}")).await;
+        let explain = format!("EXPLAIN EXECUTE decide({values})");
+        let rows = sqlx::raw_sql(AssertSqlSafe(explain)).fetch_all(&mut conn).await.unwrap();
+        let plan = rows.iter().map(|row| row.get::<String, _>(0)).collect::<Vec<_>>().join("\n");
+        assert!(plan.contains("using campaign_recipients_pkey"), "{mode}:\n{plan}");
     }
 }
 
