@@ -8,6 +8,7 @@
 //! * [`campaigns`]: one text to many people; [`sends`]: the ledger of every text of ours.
 //! * [`provider`]: the provider's API, behind the rate that everybody shares.
 //! * [`reconcile`]: what webhooks missed, asked for and told after all.
+//! * [`forward`]: deliveries as they came, passed on to those who develop.
 //! * [`search`]: what people wrote and said, found again. [`export`]: rows on their way out.
 //! * [`upkeep`]: what keeps the database small and quick.
 //!
@@ -23,8 +24,10 @@ pub mod contacts;
 mod conversations;
 pub mod events;
 pub mod export;
+pub mod forward;
 pub mod media;
 pub mod messages;
+pub mod network;
 pub mod provider;
 pub mod provider_tasks;
 mod queues;
@@ -40,7 +43,7 @@ mod tests;
 use trunkline_platform::db::Stmt;
 use trunkline_platform::job::{Registry, RegistryError};
 
-pub use queues::{EVENTS, MEDIA, SENDS, UPKEEP};
+pub use queues::{EVENTS, FORWARD, MEDIA, SENDS, UPKEEP};
 pub use services::Services;
 
 macro_rules! jobs {
@@ -79,6 +82,8 @@ jobs! {
     contacts::ContactDeleted,
     contacts::ContactUpdated,
     events::replay::ReplayEvents,
+    forward::ForwardDelivery,
+    forward::PumpForwards,
     media::DownloadMedia,
     media::RescanMedia,
     messages::MessageDelivered,
@@ -112,6 +117,7 @@ pub fn statements() -> impl Iterator<Item = &'static Stmt> {
     let own = [conversations::STATEMENTS, provider::STATEMENTS, provider_tasks::STATEMENTS];
     let groups = [
         events::STATEMENTS,
+        forward::STATEMENTS,
         media::STATEMENTS,
         messages::STATEMENTS,
         reconcile::STATEMENTS,

@@ -5,6 +5,7 @@ use trunkline_platform::db::Db;
 
 use crate::campaigns::CampaignServices;
 use crate::contacts::ContactServices;
+use crate::forward::ForwardServices;
 use crate::media::MediaServices;
 use crate::provider::Provider;
 use crate::upkeep::Upkeep;
@@ -16,6 +17,7 @@ pub struct Services {
     pub contacts: ContactServices,
     pub media: MediaServices,
     pub provider: Provider,
+    pub forward: ForwardServices,
     pub campaigns: CampaignServices,
     pub upkeep: Upkeep,
     /// By whose clock the business's days and hours are told.

@@ -4,6 +4,7 @@
 //! [`find`] and [`survey`] look through what is kept ([`EventFilter`] says for what); [`replay`] has the jobs of events
 //! done once more.
 
+pub mod feed;
 mod filter;
 mod find;
 mod intake;
@@ -23,5 +24,11 @@ pub(crate) use store::count_in;
 pub use store::{EventCount, EventId, EventRow, EventSummary, FoundEvent, count, show};
 pub(crate) use told::{Told, told};
 
-pub(crate) static STATEMENTS: &[&[&Stmt]] =
-    &[intake::STATEMENTS, replay::STATEMENTS[0], replay::STATEMENTS[1], scan::STATEMENTS, store::STATEMENTS];
+pub(crate) static STATEMENTS: &[&[&Stmt]] = &[
+    feed::STATEMENTS,
+    intake::STATEMENTS,
+    replay::STATEMENTS[0],
+    replay::STATEMENTS[1],
+    scan::STATEMENTS,
+    store::STATEMENTS,
+];

@@ -28,7 +28,7 @@ use tempfile::NamedTempFile;
 use url::Url;
 
 pub(super) use self::incoming::Incoming;
-use super::guard::{AddressPolicy, HostRule, PublicResolver, Reach, Refusal};
+use super::guard::{AddressPolicy, GuardedResolver, HostRule, Reach, Refusal};
 use super::store::Sha256Hash;
 
 #[derive(Debug, Clone)]
@@ -157,11 +157,11 @@ pub struct Fetcher {
 
 impl Fetcher {
     pub fn new(config: FetchConfig) -> Result<Self, reqwest::Error> {
-        Self::resolving(config, PublicResolver::system())
+        Self::resolving(config, GuardedResolver::public())
     }
 
     /// With other answers to who has which address, for tests of names that change theirs.
-    fn resolving(config: FetchConfig, resolver: PublicResolver) -> Result<Self, reqwest::Error> {
+    fn resolving(config: FetchConfig, resolver: GuardedResolver) -> Result<Self, reqwest::Error> {
         let public = client(&config).dns_resolver(resolver).build()?;
         let listed = client(&config).build()?;
         Ok(Self { config, public, listed })

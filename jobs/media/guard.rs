@@ -1,10 +1,11 @@
-//! Keeps a download from being aimed at our own network.
+//! Keeps a request from being aimed at our own network.
 //!
 //! A media link comes from outside and is fetched from inside, so it could name a database, a neighbour or a
-//! cloud's metadata service. The rule: plain public addresses only, unless the operator listed the host.
+//! cloud's metadata service. The rule: plain public addresses only, unless the operator listed the host. Forwarding
+//! to development endpoints has a [list](crate::forward::AllowList) of its own and the same resolver.
 //!
 //! A name is judged by the address it resolves to at the moment of connecting, never by an earlier lookup
-//! that could give another answer; [`PublicResolver`] sits inside the HTTP client for that. The client
+//! that could give another answer; [`GuardedResolver`] sits inside the HTTP client for that. The client
 //! resolves nothing when the host is an address already, so [`AddressPolicy::check`] judges those, on
 //! every hop.
 
@@ -84,7 +85,7 @@ fn within_v6(address: Ipv6Addr, (network, length): (Ipv6Addr, u32)) -> bool {
 /// Why a URL or the address behind it is refused. No message repeats a path, a query or credentials.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    #[error("scheme {0:?} is not for downloading")]
+    #[error("scheme {0:?} is neither http nor https")]
     Scheme(String),
     #[error("plain http to {0} is not allowed")]
     PlainHttp(String),
@@ -94,12 +95,14 @@ pub enum Refusal {
     NoHost,
     #[error("{0} is not a public address")]
     NotPublic(String),
+    #[error("{0} is not in the list of where deliveries may be forwarded to, nor is an address of it")]
+    NotListed(String),
 }
 
 /// How a checked URL may be connected to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
-    /// Public addresses only: resolve through [`PublicResolver`].
+    /// Public addresses only: resolve through [`GuardedResolver`].
     Public,
     /// The operator listed this host: whatever it resolves to.
     Listed,
@@ -153,7 +156,7 @@ pub struct HostRule {
 }
 
 impl HostRule {
-    pub(super) fn matches(&self, host: &Host<&str>, port: u16) -> bool {
+    pub(crate) fn matches(&self, host: &Host<&str>, port: u16) -> bool {
         self.host == *host && self.port.is_none_or(|only| only == port)
     }
 }
@@ -183,41 +186,66 @@ impl FromStr for HostRule {
 }
 
 /// Finds the addresses of a name.
-type Lookup = dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> + Send + Sync;
+pub(crate) type Lookup = dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> + Send + Sync;
 
-/// A resolver with everything not public taken out of its answers.
-#[derive(Clone)]
-pub struct PublicResolver {
-    lookup: Arc<Lookup>,
+/// Which addresses may be connected to.
+type Admits = dyn Fn(IpAddr) -> bool + Send + Sync;
+
+/// The system's.
+pub(crate) fn system_lookup() -> Arc<Lookup> {
+    Arc::new(|name: String| -> BoxFuture<'static, _> {
+        Box::pin(async move { Ok(tokio::net::lookup_host((name.as_str(), 0)).await?.collect()) })
+    })
 }
 
-impl PublicResolver {
-    /// The system's.
-    pub fn system() -> Self {
-        let lookup = |name: String| -> BoxFuture<'static, _> {
-            Box::pin(async move { Ok(tokio::net::lookup_host((name.as_str(), 0)).await?.collect()) })
-        };
-        Self { lookup: Arc::new(lookup) }
+/// A resolver with everything that may not be connected to taken out of its answers.
+#[derive(Clone)]
+pub struct GuardedResolver {
+    lookup: Arc<Lookup>,
+    admits: Arc<Admits>,
+    /// What to say when nothing is left.
+    refusal: fn(String) -> Refusal,
+}
+
+impl GuardedResolver {
+    /// The system's, for public addresses.
+    pub fn public() -> Self {
+        Self::new(system_lookup(), is_public, Refusal::NotPublic)
+    }
+
+    pub(crate) fn new(
+        lookup: Arc<Lookup>,
+        admits: impl Fn(IpAddr) -> bool + Send + Sync + 'static,
+        refusal: fn(String) -> Refusal,
+    ) -> Self {
+        Self { lookup, admits: Arc::new(admits), refusal }
     }
 
     #[cfg(test)]
     pub(super) fn answering(
         answer: impl Fn(String) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> + Send + Sync + 'static,
     ) -> Self {
-        Self { lookup: Arc::new(answer) }
+        Self::new(Arc::new(answer), is_public, Refusal::NotPublic)
+    }
+
+    /// The addresses of a name that may be connected to; a refusal when it has others only.
+    ///
+    /// # Errors
+    /// When the name cannot be resolved.
+    pub(crate) async fn addresses(&self, name: &str) -> io::Result<Result<Vec<SocketAddr>, Refusal>> {
+        let found = (self.lookup)(name.to_owned()).await?;
+        let admitted: Vec<SocketAddr> =
+            found.into_iter().filter(|address| (self.admits)(address.ip())).collect();
+        Ok(if admitted.is_empty() { Err((self.refusal)(name.to_owned())) } else { Ok(admitted) })
     }
 }
 
-impl Resolve for PublicResolver {
+impl Resolve for GuardedResolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let found = (self.lookup)(name.as_str().to_owned());
+        let resolver = self.clone();
         Box::pin(async move {
-            let public: Vec<SocketAddr> =
-                found.await?.into_iter().filter(|address| is_public(address.ip())).collect();
-            if public.is_empty() {
-                return Err(Refusal::NotPublic(name.as_str().to_owned()).into());
-            }
-            Ok(Box::new(public.into_iter()) as Addrs)
+            let admitted = resolver.addresses(name.as_str()).await??;
+            Ok(Box::new(admitted.into_iter()) as Addrs)
         })
     }
 }
@@ -394,7 +422,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_that_resolves_to_loopback_gives_no_address() {
-        let Err(refused) = PublicResolver::system().resolve("localhost".parse().unwrap()).await else {
+        let Err(refused) = GuardedResolver::public().resolve("localhost".parse().unwrap()).await else {
             panic!("localhost is not public");
         };
         assert_eq!(refused.downcast_ref(), Some(&Refusal::NotPublic("localhost".into())));

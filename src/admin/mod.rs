@@ -19,6 +19,7 @@ mod dead_acts;
 mod docs;
 mod door;
 mod download;
+mod endpoints;
 mod event_replays;
 mod events;
 mod granted;
@@ -36,6 +37,7 @@ mod sends;
 mod shape;
 mod task_acts;
 mod tasks;
+pub mod tunnels;
 
 use std::sync::Arc;
 
@@ -44,6 +46,7 @@ use poem::{Endpoint, IntoEndpoint, Response, Route, get};
 use poem_openapi::payload::Json;
 use poem_openapi::{OpenApiService, Tags};
 use trunkline_jobs::contacts::number::Country;
+use trunkline_jobs::forward::Forwarder;
 use trunkline_jobs::media::MediaStore;
 use trunkline_platform::job::Jobs;
 use trunkline_platform::schedule::Schedules;
@@ -55,6 +58,7 @@ use crate::correlation::CorrelationIds;
 use crate::replays::Replays;
 use campaigns::CampaignRules;
 use media::Listeners;
+use tunnels::Followers;
 
 /// What operations work with. Cheap to clone.
 #[derive(Clone)]
@@ -69,6 +73,8 @@ pub struct Desk {
     pub campaigns: Arc<CampaignRules>,
     /// Of numbers that are written without a country code.
     pub country: Country,
+    pub forwarder: Forwarder,
+    pub followers: Followers,
     /// The business's.
     pub zone: Tz,
 }
@@ -111,6 +117,8 @@ enum Tag {
     /// Who must not be texted
     #[oai(rename = "Opt-outs")]
     OptOuts,
+    /// Deliveries as they came, for those who develop
+    Development,
 }
 
 /// What an operation answers.
@@ -132,7 +140,10 @@ type Api = (
     schedules::SchedulesApi,
     Campaigns,
     People,
+    Development,
 );
+
+type Development = (endpoints::EndpointsApi, tunnels::TunnelsApi);
 
 type Campaigns = (
     campaigns::CampaignsApi,
@@ -181,6 +192,7 @@ fn service(desk: &Desk) -> OpenApiService<Api, ()> {
             segments::SegmentsApi(desk.clone()),
             opt_outs::OptOutsApi(desk.clone()),
         ),
+        (endpoints::EndpointsApi(desk.clone()), tunnels::TunnelsApi(desk.clone())),
     );
     OpenApiService::new(api, "Trunkline", env!("CARGO_PKG_VERSION"))
         .description(docs::ABOUT)

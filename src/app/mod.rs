@@ -19,6 +19,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use trunkline_jobs::Services;
 use trunkline_jobs::campaigns::{CampaignMetrics, CampaignServices};
+use trunkline_jobs::forward::{ForwardMetrics, ForwardServices, Forwarder};
 use trunkline_jobs::media::thumbnail::Thumbnails;
 use trunkline_jobs::media::{Fetcher, MediaMetrics, MediaServices};
 use trunkline_jobs::provider::{Provider, ProviderMetrics};
@@ -38,6 +39,7 @@ use crate::access::gate::Gate;
 use crate::access::{Access, AccessMetrics, Keys};
 use crate::admin::campaigns::CampaignRules;
 use crate::admin::media::Listeners;
+use crate::admin::tunnels::Followers;
 use crate::admin::{self, Desk};
 use crate::config::{Config, OpenphoneConfig};
 use crate::correlation::CorrelationIds;
@@ -151,6 +153,10 @@ impl App {
             thumbnails: Thumbnails::default(),
             metrics: MediaMetrics::new(&metrics_registry)?,
         };
+        let forward = ForwardServices {
+            forwarder: Forwarder::new(config.forward.settings()).context("setting up forwarding")?,
+            metrics: ForwardMetrics::new(&metrics_registry)?,
+        };
         let campaigns = CampaignServices {
             holidays: config.campaigns.holidays()?,
             breaker: config.campaigns.breaker.settings(),
@@ -161,6 +167,7 @@ impl App {
             contacts,
             media,
             provider,
+            forward,
             campaigns,
             upkeep,
             zone: config.business.timezone,
@@ -293,6 +300,8 @@ impl App {
             listeners: Listeners::default(),
             campaigns: self.campaign_rules(),
             country: self.config.contacts.country,
+            forwarder: self.services.forward.forwarder.clone(),
+            followers: Followers::new(stop.child_token()),
             zone: self.config.business.timezone,
         };
         let api = admin::routes(&desk, CorrelationIds::of_requests(random_seed()));

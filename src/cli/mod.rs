@@ -11,6 +11,7 @@ mod database;
 mod dead;
 mod dev;
 mod doctor;
+mod endpoints;
 mod events;
 mod jobs;
 mod keys;
@@ -33,6 +34,7 @@ mod simulate;
 mod stats;
 mod tasks;
 mod timeline;
+mod tunnel;
 mod upkeep;
 mod workers;
 
@@ -82,6 +84,10 @@ enum Command {
     Sends(sends::SendsCommand),
     /// Look at stored webhook events; replay them
     Events(events::EventsCommand),
+    /// Forward webhooks to development machines, and see what they answered
+    Endpoints(endpoints::EndpointsCommand),
+    /// Get the webhooks of an installation delivered on this machine; needs its API only
+    Tunnel(Box<tunnel::TunnelCommand>),
     /// Look at files; fetch, scan and purge them, and put them under legal hold
     Media(media::MediaCommand),
     /// Look at calls: what was said, and what came of it
@@ -147,6 +153,7 @@ impl Cli {
             Command::Config(command) => return command.run(&self.flags).await,
             Command::Completions(command) => return command.run().map(|()| ExitCode::SUCCESS),
             Command::Man(command) => return command.run().map(|()| ExitCode::SUCCESS),
+            Command::Tunnel(command) => return command.run().await.map(|()| ExitCode::SUCCESS),
             _ => {}
         }
         let config = load(&self.flags)?;
@@ -167,6 +174,7 @@ impl Cli {
             Command::Campaigns(command) => command.run(&config).await,
             Command::Sends(command) => command.run(&config).await,
             Command::Events(command) => return command.run(&config).await,
+            Command::Endpoints(command) => command.run(&config).await,
             Command::Media(command) => command.run(&config).await,
             Command::Calls(command) => command.run(&config).await,
             Command::Search(command) => command.run(&config).await,
@@ -181,7 +189,11 @@ impl Cli {
             Command::Upkeep(command) => command.run(&config).await,
             Command::Keys(command) => command.run(&config).await,
             Command::Audit(command) => command.run(&config).await,
-            Command::Dev(_) | Command::Config(_) | Command::Completions(_) | Command::Man(_) => Ok(()),
+            Command::Dev(_)
+            | Command::Config(_)
+            | Command::Completions(_)
+            | Command::Man(_)
+            | Command::Tunnel(_) => Ok(()),
         }?;
         Ok(ExitCode::SUCCESS)
     }

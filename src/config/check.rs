@@ -149,6 +149,7 @@ pub(super) fn out_of_range(config: &Config, settings: &BTreeMap<String, Setting>
         // What is left of the job's own time is for scanning and storing the file.
         ("media.timeout", config.media.timeout, second, DownloadMedia::LONGEST_FETCH),
         ("media.clamd_timeout", config.media.clamd_timeout, second, second * 300),
+        ("forward.timeout", config.forward.timeout, second, second * 60),
         ("admin.session", config.admin.session, second * 60, HOUR * 24 * 30),
         ("media.s3.presign", config.media.s3.presign.unwrap_or(second * 10), second * 10, HOUR),
         ("contacts.help_period", config.contacts.help_period, minute, HOUR * 24 * 30),

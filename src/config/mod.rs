@@ -10,7 +10,6 @@ mod environment;
 mod error;
 mod flags;
 mod layers;
-mod network;
 mod origin;
 mod read;
 mod sections;
@@ -25,15 +24,16 @@ use std::fmt;
 
 use serde::Deserialize;
 use toml::Value;
+pub use trunkline_jobs::network::{Network, NetworkError};
 
 pub use error::{ConfigError, Problem};
 pub use flags::{Assignment, Flags, NoAssignment};
-pub use network::{Network, NetworkError};
 pub use origin::Origin;
 pub use sections::{
     AdminConfig, AllowedHost, BreakerConfig, BusinessConfig, CampaignsConfig, ContactsConfig, DatabaseConfig,
-    EncryptionKind, HttpConfig, LogConfig, LogFormat, MediaConfig, OpenphoneConfig, ReceiverConfig,
-    RedisConfig, RetentionConfig, S3Config, ScanMode, SchedulesConfig, StoreKind, WorkersConfig,
+    EncryptionKind, ForwardConfig, HttpConfig, LogConfig, LogFormat, MediaConfig, OpenphoneConfig,
+    ReceiverConfig, RedisConfig, RetentionConfig, S3Config, ScanMode, SchedulesConfig, StoreKind,
+    WorkersConfig,
 };
 pub use source::Source;
 pub(crate) use units::parse_duration;
@@ -54,6 +54,7 @@ pub struct Config {
     pub receiver: ReceiverConfig,
     pub admin: AdminConfig,
     pub media: MediaConfig,
+    pub forward: ForwardConfig,
     pub contacts: ContactsConfig,
     pub campaigns: CampaignsConfig,
     pub workers: WorkersConfig,

@@ -12,6 +12,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use trunkline_jobs::campaigns::Threshold;
 use trunkline_jobs::campaigns::flight::Price;
 use trunkline_jobs::contacts::number::Country;
+use trunkline_jobs::forward::AllowList;
 use trunkline_jobs::media::check::Kind;
 use trunkline_jobs::media::scan::ClamdAddress;
 use trunkline_openphone::signature::Key;
@@ -72,6 +73,12 @@ pub(super) fn durations_by_name<'de, D: Deserializer<'de>>(
         }
     }
     Ok(durations)
+}
+
+/// Networks, addresses and hosts that may be forwarded to.
+pub(super) fn allow_list<'de, D: Deserializer<'de>>(de: D) -> Result<AllowList, D::Error> {
+    let texts = Vec::<String>::deserialize(de)?;
+    AllowList::parse(texts.iter().map(String::as_str)).map_err(D::Error::custom)
 }
 
 pub(super) fn country<'de, D: Deserializer<'de>>(de: D) -> Result<Country, D::Error> {

@@ -19,6 +19,7 @@ use trunkline_jobs::campaigns::{BreakerSettings, Holidays, Threshold};
 use trunkline_jobs::contacts::ContactServices;
 use trunkline_jobs::contacts::number::Country;
 use trunkline_jobs::contacts::optout::{Answers, MoreWords, Words, WordsError};
+use trunkline_jobs::forward::{AllowList, ForwardSettings};
 use trunkline_jobs::media::check::{Kind, Rules};
 use trunkline_jobs::media::fetch::Credentials;
 use trunkline_jobs::media::guard::{AddressPolicy, HostRule};
@@ -34,8 +35,7 @@ use trunkline_platform::ring::{RedisRingError, Ring};
 use trunkline_platform::worker::WorkerConfig;
 use url::{Host, Url};
 
-use super::network::Network;
-use super::{read, units};
+use super::{Network, read, units};
 use crate::access::AccessSettings;
 
 const USER_AGENT: &str = concat!("trunkline/", env!("CARGO_PKG_VERSION"));
@@ -345,6 +345,21 @@ impl<'de> Deserialize<'de> for AllowedHost {
         };
         let host = host.ok_or_else(|| D::Error::custom(format!("{text:?} is not a host or host:port")))?;
         Ok(Self { rule, host })
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ForwardConfig {
+    #[serde(deserialize_with = "read::allow_list")]
+    pub allow: AllowList,
+    #[serde(deserialize_with = "units::duration")]
+    pub timeout: Duration,
+}
+
+impl ForwardConfig {
+    pub fn settings(&self) -> ForwardSettings {
+        ForwardSettings { allow: self.allow.clone(), timeout: self.timeout }
     }
 }
 

@@ -25,6 +25,7 @@ runbooks! {
     "contacts",
     "database-away",
     "dead-letters",
+    "development",
     "holding-back",
     "keys",
     "media-failed",

@@ -16,6 +16,7 @@ use trunkline::access::gate::Gate;
 use trunkline::access::{Access, AccessMetrics, AccessSettings, Keys, NewKey, Scope};
 use trunkline::admin::campaigns::CampaignRules;
 use trunkline::admin::media::Listeners;
+use trunkline::admin::tunnels::Followers;
 use trunkline::admin::{self, Desk};
 use trunkline::correlation::CorrelationIds;
 use trunkline::dashboard::{self, Pages};
@@ -32,7 +33,7 @@ use trunkline_platform::task::{NewTask, Tasks};
 
 use crate::campaigns::LIMIT;
 use crate::harness::{Act, Acts, Env, Play, both_engines, registry};
-use crate::kept::store;
+use crate::kept::{forward, store};
 
 /// The pages and the API on a port of their own, on a test's database and clock.
 pub(crate) struct Site {
@@ -76,6 +77,8 @@ impl Site {
                 true,
             )),
             country: Country::default(),
+            forwarder: forward(&[]).forwarder,
+            followers: Followers::new(CancellationToken::new()),
             zone: chrono_tz::UTC,
         };
         let api = admin::routes(&desk, CorrelationIds::of_requests(7));

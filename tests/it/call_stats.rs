@@ -159,8 +159,9 @@ async fn refresh(env: &Env, keeper: &Keeper<'_>, zone: Tz) {
     let (media, provider) = (keeper.services.media.clone(), keeper.services.provider.clone());
     let upkeep = keeper.services.upkeep.clone();
     let contacts = ContactServices::builtin().unwrap();
-    let campaigns = keeper.services.campaigns.clone();
-    let services = Services { db: env.db.clone(), contacts, media, provider, campaigns, upkeep, zone };
+    let (forward, campaigns) = (keeper.services.forward.clone(), keeper.services.campaigns.clone());
+    let services =
+        Services { db: env.db.clone(), contacts, media, provider, forward, campaigns, upkeep, zone };
     run_job(&RefreshCallStats {}, Arc::new(services), env.clock.clone()).await.unwrap();
 }
 

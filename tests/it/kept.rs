@@ -14,6 +14,7 @@ use trunkline_jobs::Services;
 use trunkline_jobs::campaigns::{CampaignMetrics, CampaignServices, Holidays};
 use trunkline_jobs::contacts::ContactServices;
 use trunkline_jobs::events::{Delivery, Source, accept};
+use trunkline_jobs::forward::{AllowList, ForwardMetrics, ForwardServices, ForwardSettings, Forwarder};
 use trunkline_jobs::media::guard::AddressPolicy;
 use trunkline_jobs::media::thumbnail::Thumbnails;
 use trunkline_jobs::media::{FetchConfig, Fetcher, MediaMetrics, MediaServices, MediaStore, Sha256Hash};
@@ -102,6 +103,7 @@ impl<'e> Keeper<'e> {
             contacts,
             media,
             provider,
+            forward: forward(&[]),
             campaigns,
             upkeep,
             zone: chrono_tz::UTC,
@@ -264,6 +266,16 @@ pub(crate) fn campaigns() -> CampaignServices {
     let config = trunkline::config::Config::load(&trunkline::config::Flags::default(), []).unwrap();
     let metrics = CampaignMetrics::new(&prometheus::Registry::new()).unwrap();
     CampaignServices { holidays: Holidays::new(), breaker: config.campaigns.breaker.settings(), metrics }
+}
+
+/// Forwarding to what is listed.
+pub(crate) fn forward(allow: &[&str]) -> ForwardServices {
+    let allow = AllowList::parse(allow.iter().copied()).unwrap();
+    let settings = ForwardSettings { allow, timeout: Duration::from_millis(300) };
+    ForwardServices {
+        forwarder: Forwarder::new(settings).unwrap(),
+        metrics: ForwardMetrics::new(&prometheus::Registry::new()).unwrap(),
+    }
 }
 
 /// The rate of the provider, and no key to ask with.

@@ -109,11 +109,11 @@ async fn run<C: Chore>(kit: &Kit<Services>, tasks: &Tasks) -> Vec<RunRow> {
 fn kit_with(env: &Env, keeper: &Keeper<'_>, change: impl FnOnce(&mut Upkeep)) -> Kit<Services> {
     let mut upkeep = keeper.services.upkeep.clone();
     change(&mut upkeep);
-    let campaigns = keeper.services.campaigns.clone();
+    let (forward, campaigns) = (keeper.services.forward.clone(), keeper.services.campaigns.clone());
     let contacts = ContactServices::builtin().unwrap();
     let (media, provider) = (keeper.services.media.clone(), keeper.services.provider.clone());
-    let services =
-        Services { db: env.db.clone(), contacts, media, provider, campaigns, upkeep, zone: chrono_tz::UTC };
+    let (db, zone) = (env.db.clone(), chrono_tz::UTC);
+    let services = Services { db, contacts, media, provider, forward, campaigns, upkeep, zone };
     let registry = Arc::new(trunkline_jobs::registry().unwrap());
     Kit::new(env.tasks(), registry, Arc::new(services), env.metrics.clone())
 }

@@ -20,7 +20,7 @@ use crate::harness::judge::{all_ended, every_task};
 use crate::harness::log::{Echo, Logged, make_log, read_log};
 use crate::harness::proxy::proxy;
 use crate::harness::{Env, until};
-use crate::kept::{campaigns, media, no_provider, upkeep};
+use crate::kept::{campaigns, forward, media, no_provider, upkeep};
 use crate::servers::Postgres;
 
 const TASKS: u64 = 1_500;
@@ -44,8 +44,8 @@ async fn services(env: &Env, db: Db) -> Arc<Services> {
     let upkeep = upkeep(env, store.clone());
     let media = media(fetcher.unwrap(), store);
     let contacts = ContactServices::builtin().unwrap();
-    let (provider, campaigns) = (no_provider(env), campaigns());
-    Arc::new(Services { db, contacts, media, provider, campaigns, upkeep, zone: chrono_tz::UTC })
+    let (provider, forward, campaigns) = (no_provider(env), forward(&[]), campaigns());
+    Arc::new(Services { db, contacts, media, provider, forward, campaigns, upkeep, zone: chrono_tz::UTC })
 }
 
 async fn worker(env: &Env, db: Db) -> Workers {

@@ -19,7 +19,9 @@ mod play;
 mod program;
 mod provider;
 pub(crate) mod proxy;
+pub(crate) mod relay;
 pub(crate) mod s3;
+pub(crate) mod sink;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -106,6 +106,11 @@ impl Program {
         self.variables.push((variable.to_owned(), value.into()));
     }
 
+    /// Where it listens.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
     }

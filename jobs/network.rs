@@ -1,4 +1,4 @@
-//! Networks in CIDR notation, for lists of trusted addresses.
+//! Networks in CIDR notation, for lists of addresses: whom to believe, whom to reach.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -33,6 +33,15 @@ impl Network {
             }
             _ => false,
         }
+    }
+
+    /// How many of its first bits the addresses share.
+    pub fn prefix(&self) -> u8 {
+        self.prefix
+    }
+
+    pub fn is_ipv4(&self) -> bool {
+        self.address.is_ipv4()
     }
 
     fn has_host_bits(&self) -> bool {
