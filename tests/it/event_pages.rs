@@ -79,6 +79,7 @@ both_engines! {
         assert_eq!((&cancelled["state"], &cancelled["replayed"]), (&json!("cancelled"), &json!(100)));
         let resumed = post(&site, "/api/v1/events/replays/1/resume", &operate, json!({})).await;
         assert_eq!(resumed.status(), StatusCode::OK);
+        keeper.kit().drain().await.unwrap();
         keeper.kit().advance(chrono::TimeDelta::minutes(1)).await.unwrap();
         let ended = site.read("/api/v1/events/replays/1", &read).await;
         assert_eq!((&ended["state"], &ended["replayed"], &ended["percent"]), (&json!("complete"), &json!(500), &json!(100)));

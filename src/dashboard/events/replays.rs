@@ -8,6 +8,7 @@ use poem::{Request, handler};
 use trunkline_jobs::events::replay::{self, ReplayRow};
 
 use super::wanted;
+use crate::access::Scope;
 use crate::dashboard::form::{self, Fields, address, hidden};
 use crate::dashboard::layout::Place;
 use crate::dashboard::visit::Page;
@@ -67,6 +68,7 @@ pub(in crate::dashboard) async fn show(
     let view = View::of(false);
     let filter = row.filter();
     let named = wanted::fields(&filter);
+    let may_see = visit.caller.scopes.has(Scope::Pii);
     let of = row.expected.map(|expected| format!(" of {expected}")).unwrap_or_default();
     let content = html! {
         h1 { "Replay " (row.id) " " (state(&row)) }
@@ -86,7 +88,10 @@ pub(in crate::dashboard) async fn show(
         ]))
         @if visit.may_operate() { (act(&row)) }
         p {
-            a href=(address("/events", &wanted::borrowed(&named, &[]))) { "How these events stand now" } " · "
+            // The address tells whom and what it looks for.
+            @if may_see || (filter.number.is_none() && filter.text.is_none()) {
+                a href=(address("/events", &wanted::borrowed(&named, &[]))) { "How these events stand now" } " · "
+            }
             a href=(format!("/audit?subject=event_replay:{}", row.id)) { "Audit" } " · "
             a href="/events/replays" { "Replays" }
         }
