@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
 use poem_openapi::{Enum, Object, OpenApi};
-use trunkline_jobs::contacts::optout::{self, LatestRow, OptOutRow, ReviewError, ReviewRow};
+use trunkline_jobs::contacts::optout::{self, Latest, LatestRow, OptOutRow, ReviewError, ReviewRow};
 
 use super::granted::{Granted, Operate, Read, View};
 use super::page::{Listing, Page, usual};
@@ -143,7 +143,7 @@ struct Reviewed {
 impl OptOutsApi {
     /// List numbers that must not be texted
     ///
-    /// Those who said so last come first. Numbers and words are masked; `unmask` takes the scope `pii` and is in the audit.
+    /// Those who said so last come first. A page can be short, or empty, and not the last. Numbers and words are masked; `unmask` takes the scope `pii` and is in the audit.
     #[oai(path = "/opt-outs", method = "get", operation_id = "list_opt_outs")]
     async fn list(
         &self,
@@ -155,9 +155,9 @@ impl OptOutsApi {
         let listing = Listing::of("opt-outs", &());
         let before = listing.after(cursor.0.as_deref())?;
         let view = by.view(unmask.0, "opt-outs").await?;
-        let rows = optout::latest(self.0.tasks.db(), before, limit.0 + 1).await?;
-        let item = |LatestRow { row, .. }| OptOut::of(row, view);
-        Ok(listing.page(rows, limit.0, |row| row.id, item))
+        let Latest { rows, next } = optout::latest(self.0.tasks.db(), before, limit.0).await?;
+        let rows = rows.into_iter().map(|LatestRow { row, .. }| OptOut::of(row, view)).collect();
+        Ok(listing.page_until(rows, next))
     }
 
     /// Close numbers

@@ -52,6 +52,9 @@ pub(crate) use hear::{hear, lock_for};
 pub use review::{ReviewError, ReviewRow, Verdict, decide, opt_in, opt_out, reviews};
 pub use words::{Meaning, MoreWords, Words, WordsError};
 
+/// Entries of the ledger that one page of closed numbers looks through.
+const LOOKED_THROUGH: i64 = 50_000;
+
 trunkline_platform::statements! {
     /// Differs by necessity: see above. In order, so that two who lock the same numbers do not wait for each other.
     LOCK_SHARED = split {
@@ -98,12 +101,17 @@ trunkline_platform::statements! {
          FROM opt_outs AS o LEFT JOIN consents AS c ON c.entry = o.entry
          WHERE o.closed AND (CAST($1 AS TEXT) IS NULL OR o.number > $1) ORDER BY o.number LIMIT $2"
     }
-    /// By the entries that decided, so that a place between two of them says nothing of anybody.
+    /// By the entries that decided, so that a place between two of them says nothing of anybody. Looked up one by one: joined, they would
+    /// have PostgreSQL read every number for a page.
     LATEST_OPT_OUTS = same {
-        "SELECT c.id, o.number, o.closed, o.at, o.channel, o.confirmation, c.wording, c.message_id, c.actor
-         FROM consents AS c JOIN opt_outs AS o ON o.number = c.number AND o.entry = c.entry
-         WHERE o.closed AND c.id < $1 ORDER BY c.id DESC LIMIT $2"
+        "SELECT c.id, c.number, (SELECT o.closed FROM opt_outs AS o WHERE o.number = c.number) AS closed, c.at, c.channel,
+                (SELECT o.confirmation FROM opt_outs AS o WHERE o.number = c.number) AS confirmation, c.wording, c.message_id, c.actor
+         FROM consents AS c
+         WHERE c.id >= $1 AND c.id < $2
+           AND (SELECT o.entry FROM opt_outs AS o WHERE o.number = c.number AND o.closed) = c.entry
+         ORDER BY c.id DESC LIMIT $3"
     }
+    LAST_CONSENT = same { "SELECT COALESCE(MAX(id), 0) AS id FROM consents" }
     LIST_CONSENTS = same {
         "SELECT id, number, act, at, channel, wording, message_id, actor, review, recorded_at FROM consents
          WHERE number = $1 ORDER BY at DESC, id DESC LIMIT $2"
@@ -222,6 +230,14 @@ pub struct OptOutRow {
     pub actor: Option<String>,
 }
 
+/// Some of the closed numbers.
+#[derive(Clone, Debug)]
+pub struct Latest {
+    pub rows: Vec<LatestRow>,
+    /// Before which entry to go on; none at the end. There can be more although no row is here.
+    pub next: Option<i64>,
+}
+
 /// A closed number, and the entry of the ledger that closed it.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub struct LatestRow {
@@ -243,6 +259,11 @@ pub struct ConsentRow {
     pub actor: Option<String>,
     pub review: Option<String>,
     pub recorded_at: DateTime<Utc>,
+}
+
+#[derive(sqlx::FromRow)]
+struct Entry {
+    id: i64,
 }
 
 #[derive(sqlx::FromRow)]
@@ -311,10 +332,23 @@ pub async fn list(db: &Db, after: Option<&str>, limit: u32) -> Result<Vec<OptOut
     LIST_OPT_OUTS.bind(after).bind(limit.clamp(1, 1_000)).all(&mut db.read().await?).await
 }
 
-/// Closed numbers, those whose word we heard last first; `before` is the last entry of the page before.
-pub async fn latest(db: &Db, before: Option<i64>, limit: u32) -> Result<Vec<LatestRow>, DbError> {
-    let query = LATEST_OPT_OUTS.bind(before.unwrap_or(i64::MAX)).bind(limit.clamp(1, 1_000));
-    query.all(&mut db.read().await?).await
+/// Closed numbers before an entry of the ledger, those whose word we heard last first, of so many entries at a time.
+pub async fn latest(db: &Db, before: Option<i64>, limit: u32) -> Result<Latest, DbError> {
+    let mut session = db.read().await?;
+    let before = match before {
+        Some(before) => before,
+        None => LAST_CONSENT.query().one::<Entry>(&mut session).await?.id.saturating_add(1),
+    };
+    let (from, limit) = (before.saturating_sub(LOOKED_THROUGH), limit.clamp(1, 1_000));
+    let query = LATEST_OPT_OUTS.bind(from).bind(before).bind(limit + 1);
+    let mut rows: Vec<LatestRow> = query.all(&mut session).await?;
+    let more = rows.len() > limit as usize;
+    rows.truncate(limit as usize);
+    let next = match rows.last().filter(|_| more) {
+        Some(last) => Some(last.id),
+        None => (from > 1).then_some(from),
+    };
+    Ok(Latest { rows, next })
 }
 
 /// What was said about a number, the latest first.
