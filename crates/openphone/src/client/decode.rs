@@ -63,7 +63,7 @@ impl Answer {
         })
     }
 
-    fn outer(&self) -> Result<Fields<'_>, ApiError> {
+    pub(super) fn outer(&self) -> Result<Fields<'_>, ApiError> {
         Fields::parse(&self.text).ok_or_else(|| DecodeError::NotJson.into())
     }
 

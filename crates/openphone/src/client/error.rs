@@ -57,6 +57,8 @@ pub enum DecodeError {
     NotJson,
     #[error("it has no usable id")]
     NoId,
+    #[error("it has no signing secret")]
+    NoKey,
     #[error("it is too large")]
     TooLarge,
 }

@@ -1,4 +1,4 @@
-//! The provider's REST API, as far as we use it (v1).
+//! The provider's REST API, as far as we use it: v1, and of the dated one the webhooks.
 //!
 //! A client asks once. It never retries by itself: whether a request may be repeated depends on
 //! what it does, and for a text that is the sender's ledger's business. What the client owes its
@@ -10,6 +10,7 @@
 mod decode;
 mod error;
 mod query;
+mod webhooks;
 
 #[cfg(test)]
 mod tests;
@@ -23,9 +24,11 @@ use serde_json::json;
 use url::Url;
 
 use self::decode::Answer;
+pub(crate) use self::webhooks::{API_VERSION, API_VERSION_HEADER};
 pub use self::{
     error::{ApiError, DecodeError, Refusal},
     query::{CallQuery, Conversation, ConversationQuery, MessageQuery, Page, PhoneNumber, SendMessage},
+    webhooks::{LegacyFamily, NewSubscription, Subscription, SubscriptionChange, webhook_events},
 };
 use crate::event::{Call, Message, Recording, Summary, Transcript, Voicemail};
 

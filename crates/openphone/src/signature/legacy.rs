@@ -34,24 +34,16 @@ impl<'h> Entry<'h> {
         Some(Self { timestamp, code })
     }
 
-    fn verify(
-        &self,
-        keys: &[Key],
-        tolerance: Option<Duration>,
-        body: &[u8],
-        now: DateTime<Utc>,
-    ) -> Result<DateTime<Utc>, SignatureError> {
+    fn verify(&self, keys: &[Key], tolerance: Option<Duration>, body: &[u8], now: DateTime<Utc>) -> Verdict {
         let timestamp = headers::timestamp(self.timestamp, Scheme::Legacy)?;
         let claim = Code::read(self.code).ok_or(SignatureError::SignatureInvalid)?;
         let parts = parts(self.timestamp, body);
         let made: Vec<Code> = keys.iter().map(|key| key.authenticate(&parts)).collect();
-        if !claim.is_any_of(&made) {
-            return Err(SignatureError::SignatureInvalid);
-        }
+        let key = claim.place_in(&made).ok_or(SignatureError::SignatureInvalid)?;
         if let Some(tolerance) = tolerance {
             check_freshness(timestamp, tolerance, now)?;
         }
-        Ok(timestamp)
+        Ok((timestamp, key))
     }
 }
 
@@ -73,19 +65,20 @@ pub(super) fn verify(
         .map(|entry| entry.verify(keys, tolerance, body, now))
         .reduce(better)
         .ok_or(SignatureError::SignatureMalformed)?;
-    verdict.map(|timestamp| Verified { scheme: Scheme::Legacy, delivery_id: None, timestamp })
+    verdict.map(|(timestamp, key)| Verified { scheme: Scheme::Legacy, delivery_id: None, timestamp, key })
 }
 
-type Verdict = Result<DateTime<Utc>, SignatureError>;
+/// When it was signed, and with which key.
+type Verdict = Result<(DateTime<Utc>, usize), SignatureError>;
 
 /// The verdict of a list is that of its best signature.
 fn better(first: Verdict, second: Verdict) -> Verdict {
-    fn rank(verdict: &Verdict) -> u8 {
+    fn rank(verdict: &Verdict) -> (u8, usize) {
         match verdict {
-            Ok(_) => 3,
-            Err(SignatureError::TimestampStale { .. }) => 2,
-            Err(SignatureError::SignatureInvalid) => 1,
-            Err(_) => 0,
+            Ok((_, key)) => (3, *key),
+            Err(SignatureError::TimestampStale { .. }) => (2, 0),
+            Err(SignatureError::SignatureInvalid) => (1, 0),
+            Err(_) => (0, 0),
         }
     }
     if rank(&second) > rank(&first) { second } else { first }

@@ -79,6 +79,19 @@ pub struct Verified {
     pub delivery_id: Option<String>,
     /// When this attempt was signed.
     pub timestamp: DateTime<Utc>,
+    /// Which of the scheme's keys it was signed with: their last, where it was signed with several.
+    pub key: usize,
+}
+
+/// How a request says that it was signed, before anything is believed.
+pub fn scheme_of(headers: &HeaderMap) -> Option<Scheme> {
+    if headers.contains_key(WEBHOOK_SIGNATURE) {
+        Some(Scheme::Standard)
+    } else if headers.contains_key(OPENPHONE_SIGNATURE) {
+        Some(Scheme::Legacy)
+    } else {
+        None
+    }
 }
 
 /// Checks one request.
@@ -89,12 +102,10 @@ pub fn verify(
     body: &[u8],
     now: DateTime<Utc>,
 ) -> Result<Verified, SignatureError> {
-    if headers.contains_key(WEBHOOK_SIGNATURE) {
-        standard::verify(&secrets.standard, tolerance.standard, headers, body, now)
-    } else if headers.contains_key(OPENPHONE_SIGNATURE) {
-        legacy::verify(&secrets.legacy, tolerance.legacy, headers, body, now)
-    } else {
-        Err(SignatureError::SignatureMissing)
+    match scheme_of(headers) {
+        Some(Scheme::Standard) => standard::verify(&secrets.standard, tolerance.standard, headers, body, now),
+        Some(Scheme::Legacy) => legacy::verify(&secrets.legacy, tolerance.legacy, headers, body, now),
+        None => Err(SignatureError::SignatureMissing),
     }
 }
 

@@ -6,7 +6,9 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretSlice};
 use sha2::Sha256;
-use subtle::{Choice, ConstantTimeEq};
+use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
+
+use super::Scheme;
 
 const STANDARD_PREFIX: &str = "whsec_";
 
@@ -22,6 +24,11 @@ impl Key {
             return Err(SecretError::Empty);
         }
         Ok(Self(SecretSlice::from(bytes)))
+    }
+
+    /// Whose a key is by its look: `whsec_…` belongs to the present scheme, anything else to the older one.
+    pub fn scheme_of(text: &str) -> Scheme {
+        if text.starts_with(STANDARD_PREFIX) { Scheme::Standard } else { Scheme::Legacy }
     }
 
     /// The code that authenticates `parts`, one after the other.
@@ -56,9 +63,15 @@ impl Code {
         STANDARD.encode(self.0)
     }
 
-    /// Whether this is one of `made`. All are compared, in constant time, whichever matches.
-    pub(super) fn is_any_of(&self, made: &[Self]) -> bool {
-        made.iter().fold(Choice::from(0), |found, code| found | code.0.ct_eq(&self.0)).into()
+    /// Which of `made` this is, the last where several are. All are compared, in constant time, whichever matches.
+    pub(super) fn place_in(&self, made: &[Self]) -> Option<usize> {
+        let (mut found, mut place) = (Choice::from(0), 0u32);
+        for (at, code) in (0u32..).zip(made) {
+            let same = code.0.ct_eq(&self.0);
+            place.conditional_assign(&at, same);
+            found |= same;
+        }
+        bool::from(found).then_some(place as usize)
     }
 }
 
@@ -90,9 +103,11 @@ impl Secrets {
         let mut secrets = Self::default();
         for text in list {
             let text = text.trim();
-            let scheme =
-                if text.starts_with(STANDARD_PREFIX) { &mut secrets.standard } else { &mut secrets.legacy };
-            scheme.push(Key::parse(text)?);
+            let keys = match Key::scheme_of(text) {
+                Scheme::Standard => &mut secrets.standard,
+                Scheme::Legacy => &mut secrets.legacy,
+            };
+            keys.push(Key::parse(text)?);
         }
         Ok(secrets)
     }

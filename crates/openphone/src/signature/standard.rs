@@ -41,9 +41,8 @@ pub(super) fn verify(
 
     let parts = parts(id, timestamp_text, body);
     let made: Vec<Code> = keys.iter().map(|key| key.authenticate(&parts)).collect();
-    if !entries.filter_map(Code::read).fold(false, |genuine, claim| genuine | claim.is_any_of(&made)) {
-        return Err(SignatureError::SignatureInvalid);
-    }
+    let keys = entries.filter_map(Code::read).map(|claim| claim.place_in(&made));
+    let key = keys.fold(None, Option::max).ok_or(SignatureError::SignatureInvalid)?;
     check_freshness(timestamp, tolerance, now)?;
-    Ok(Verified { scheme: Scheme::Standard, delivery_id: Some(id.to_owned()), timestamp })
+    Ok(Verified { scheme: Scheme::Standard, delivery_id: Some(id.to_owned()), timestamp, key })
 }

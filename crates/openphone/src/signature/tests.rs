@@ -106,10 +106,32 @@ fn any_secret_of_a_scheme_may_match_and_none_of_the_other() {
     let crossed = Secrets::parse(["whsec_c29tZSBvdGhlciBrZXk=", KEY]).unwrap();
     let headers = standard(ID, "1791558000", STANDARD_SIGNATURE);
     let run = |secrets| {
-        verify(secrets, &Tolerance::default(), &headers, STANDARD_BODY.as_bytes(), at(TIMESTAMP)).map(|_| ())
+        verify(secrets, &Tolerance::default(), &headers, STANDARD_BODY.as_bytes(), at(TIMESTAMP))
+            .map(|verified| verified.key)
     };
-    assert_eq!(run(&rotated), Ok(()));
+    assert_eq!(run(&rotated), Ok(1), "the second of its scheme");
     assert_eq!(run(&crossed), Err(SignatureError::SignatureInvalid));
+}
+
+#[test]
+fn signed_with_two_keys_it_is_told_to_be_of_the_last() {
+    let keys = ["whsec_c29tZSBvdGhlciBrZXk=", STANDARD_KEY];
+    let sign =
+        |key: &str| sign_standard(&Key::parse(key).unwrap(), ID, 1_791_558_000, STANDARD_BODY.as_bytes());
+    let both = format!("{} {}", sign(keys[1]), sign(keys[0]));
+    let headers = standard(ID, "1791558000", &both);
+    for (order, place) in [([0, 1], 1), ([1, 0], 1)] {
+        let secrets = Secrets::parse(order.map(|at: usize| keys[at])).unwrap();
+        let verified =
+            verify(&secrets, &Tolerance::default(), &headers, STANDARD_BODY.as_bytes(), at(TIMESTAMP));
+        assert_eq!(verified.unwrap().key, place);
+    }
+    let legacy = [OTHER_KEY, KEY]
+        .map(|key| sign_legacy(&Key::parse(key).unwrap(), 1_791_558_000_123, LEGACY_BODY.as_bytes()));
+    let headers = request(&[(OPENPHONE_SIGNATURE, &legacy.join(","))]);
+    let secrets = Secrets::parse([KEY, OTHER_KEY]).unwrap();
+    let verified = verify(&secrets, &Tolerance::default(), &headers, LEGACY_BODY.as_bytes(), at(TIMESTAMP));
+    assert_eq!(verified.unwrap().key, 1);
 }
 
 #[test]

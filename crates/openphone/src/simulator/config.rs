@@ -1,6 +1,6 @@
 //! How a simulator is set up, and why it may not start.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use secrecy::SecretString;
@@ -22,7 +22,7 @@ pub struct SimulatorConfig {
     /// Where webhooks go. Without one, deliveries wait until there is.
     pub target: Option<Url>,
     pub api_key: SecretString,
-    /// `whsec_…`: signs the webhooks of the present system.
+    /// `whsec_…`: signs the webhooks of the present system, until the API is asked for another.
     pub standard_secret: SecretString,
     /// Bare base64: signs the webhooks of the older systems.
     pub legacy_secret: SecretString,
@@ -42,6 +42,8 @@ pub struct SimulatorConfig {
     pub retry_scale: f64,
     /// Where acknowledged deliveries and accepted texts are kept across restarts.
     pub journal: Option<PathBuf>,
+    /// How long a secret that was rotated signs beside its successor. It is not known how long the provider does so.
+    pub rotation_overlap: Duration,
     /// How many events happen by themselves before it stops.
     pub max_events: Option<u64>,
     pub clock: Clock,
@@ -66,6 +68,7 @@ impl SimulatorConfig {
             manners: Manners::default(),
             retry_scale: 1.0,
             journal: None,
+            rotation_overlap: Duration::from_secs(24 * 3_600),
             max_events: None,
             clock,
         }

@@ -1,10 +1,7 @@
 //! Webhooks: signed, posted, retried until acknowledged, and, when faults ask for it, sent late,
 //! sent twice, or preceded by a forgery.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use http::{StatusCode, header::CONTENT_TYPE};
@@ -12,12 +9,12 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 use sha2::{Digest, Sha256};
 use tokio::{sync::OwnedSemaphorePermit, task::JoinHandle, time::sleep};
 
-use super::{Delivery, Faults, journal::Entry, lock, provider::Provider};
+use super::{Delivery, Faults, journal::Entry, lock, provider::Provider, subscriptions::Subscription};
 use crate::{
-    event::Generation,
     factory::FactoryEvent,
     signature::{
-        OPENPHONE_SIGNATURE, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP, sign_legacy, sign_standard,
+        OPENPHONE_SIGNATURE, Scheme, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP, sign_legacy,
+        sign_standard,
     },
 };
 
@@ -85,23 +82,37 @@ impl Provider {
         if let Some(record) = &event.record {
             lock(&self.store).remember(record);
         }
-        if !self.subscribed.load(Ordering::Acquire) {
+        let mut told = lock(&self.subscriptions).told(&event).into_iter();
+        let Some(first) = told.next() else {
             lock(&self.book).untold();
             return self.tasks.spawn(async { None });
-        }
+        };
         let provider = Arc::clone(self);
         let mark = self.begin();
         self.tasks.spawn(async move {
-            let delivered = provider.deliver(&event).await;
+            let event = Arc::new(event);
+            let others: Vec<_> = told
+                .map(|other| {
+                    let (provider, event) = (Arc::clone(&provider), Arc::clone(&event));
+                    provider.tasks.clone().spawn(async move { drop(provider.deliver(&event, &other).await) })
+                })
+                .collect();
+            let delivered = provider.deliver(&event, &first).await;
+            for other in others {
+                let _ = other.await;
+            }
             drop(permit);
             drop(mark);
             delivered.unwrap_or(None)
         })
     }
 
-    /// Delivers an event; `None` if the last attempt failed too.
-    async fn deliver(&self, event: &FactoryEvent) -> Result<Option<Delivery>, Stopped> {
-        let delivery_id = delivery_id(&event.event_id);
+    /// Delivers an event to one of its subscriptions; `None` if the last attempt failed too.
+    async fn deliver(&self, event: &FactoryEvent, to: &Subscription) -> Result<Option<Delivery>, Stopped> {
+        let delivery_id = match to.is_first() {
+            true => delivery_id(&event.event_id),
+            false => delivery_id(&format!("{} for {}", event.event_id, to.id)),
+        };
         let fate = Fate::draw(&self.faults, self.seed, &event.event_id);
         if fate.dropped {
             lock(&self.book).dropped();
@@ -112,14 +123,14 @@ impl Provider {
             let mut body = event.body.clone();
             let middle = body.len() / 2;
             body.get_mut(middle).into_iter().for_each(|byte| *byte ^= 1);
-            let signed = self.signature(event.generation, &delivery_id, &event.body, self.now());
-            self.forge(signed, body).await?;
+            let signed = self.signature(to, &delivery_id, &event.body, self.now());
+            self.forge(to, signed, body).await?;
         }
         if fate.stale {
-            let signed = self.signature(event.generation, &delivery_id, &event.body, self.now() - STALE);
-            self.forge(signed, event.body.clone()).await?;
+            let signed = self.signature(to, &delivery_id, &event.body, self.now() - STALE);
+            self.forge(to, signed, event.body.clone()).await?;
         }
-        let Some(delivery) = self.attempt(event, &delivery_id).await? else {
+        let Some(delivery) = self.attempt(event, to, &delivery_id).await? else {
             lock(&self.book).exhausted();
             tracing::warn!(event_type = event.event_type, "a simulated webhook was never acknowledged");
             return Ok(None);
@@ -129,16 +140,21 @@ impl Provider {
             self.journal.write(Entry::Acknowledged(delivery.clone())).await;
         }
         if fate.duplicated {
-            self.attempt_once(event, &delivery_id).await?;
+            self.attempt_once(event, to, &delivery_id).await?;
             lock(&self.book).duplicated();
         }
         Ok(Some(delivery))
     }
 
-    async fn attempt(&self, event: &FactoryEvent, delivery_id: &str) -> Result<Option<Delivery>, Stopped> {
+    async fn attempt(
+        &self,
+        event: &FactoryEvent,
+        to: &Subscription,
+        delivery_id: &str,
+    ) -> Result<Option<Delivery>, Stopped> {
         for (attempts, wait) in (1..).zip(SCHEDULE) {
             self.pause(Duration::from_secs(wait).mul_f64(self.retry_scale)).await?;
-            let status = self.attempt_once(event, delivery_id).await?;
+            let status = self.attempt_once(event, to, delivery_id).await?;
             if status.is_some_and(|status| status.is_success()) {
                 return Ok(Some(Delivery {
                     delivery_id: delivery_id.to_owned(),
@@ -158,49 +174,68 @@ impl Provider {
     async fn attempt_once(
         &self,
         event: &FactoryEvent,
+        to: &Subscription,
         delivery_id: &str,
     ) -> Result<Option<StatusCode>, Stopped> {
         lock(&self.book).attempted();
-        self.post_signed(event.generation, delivery_id, event.body.clone()).await
+        self.post_signed(to, delivery_id, event.body.clone()).await
     }
 
     /// Posts a body once, rightly signed now. There is no status if there was no answer.
     pub(super) async fn post_signed(
         &self,
-        generation: Generation,
+        to: &Subscription,
         delivery_id: &str,
         body: Vec<u8>,
     ) -> Result<Option<StatusCode>, Stopped> {
-        let signed = self.signature(generation, delivery_id, &body, self.now());
-        self.post(signed, body).await
+        let signed = self.signature(to, delivery_id, &body, self.now());
+        self.post(to, signed, body).await
     }
 
-    async fn forge(&self, signed: Signed, body: Vec<u8>) -> Result<(), Stopped> {
-        let status = self.post(signed, body).await?;
+    async fn forge(&self, to: &Subscription, signed: Signed, body: Vec<u8>) -> Result<(), Stopped> {
+        let status = self.post(to, signed, body).await?;
         lock(&self.book).forged(status.is_some_and(|status| status.is_success()));
         Ok(())
     }
 
-    fn signature(&self, generation: Generation, id: &str, body: &[u8], at: DateTime<Utc>) -> Signed {
-        match generation {
-            Generation::Dated => vec![
-                (WEBHOOK_ID, id.to_owned()),
-                (WEBHOOK_TIMESTAMP, at.timestamp().to_string()),
-                (WEBHOOK_SIGNATURE, sign_standard(&self.standard_key, id, at.timestamp(), body)),
-            ],
-            Generation::App | Generation::Api => {
-                vec![(OPENPHONE_SIGNATURE, sign_legacy(&self.legacy_key, at.timestamp_millis(), body))]
+    /// By the secrets that count now, whatever they were when the delivery was begun.
+    fn signature(&self, to: &Subscription, id: &str, body: &[u8], at: DateTime<Utc>) -> Signed {
+        let now = self.now();
+        let keys = lock(&self.subscriptions).get(to.scheme, &to.id).unwrap_or(to).keys(now);
+        match to.scheme {
+            Scheme::Standard => {
+                let signatures: Vec<String> =
+                    keys.iter().map(|key| sign_standard(key, id, at.timestamp(), body)).collect();
+                vec![
+                    (WEBHOOK_ID, id.to_owned()),
+                    (WEBHOOK_TIMESTAMP, at.timestamp().to_string()),
+                    (WEBHOOK_SIGNATURE, signatures.join(" ")),
+                ]
+            }
+            Scheme::Legacy => {
+                let signatures: Vec<String> =
+                    keys.iter().map(|key| sign_legacy(key, at.timestamp_millis(), body)).collect();
+                vec![(OPENPHONE_SIGNATURE, signatures.join(","))]
             }
         }
     }
 
-    async fn post(&self, signed: Signed, body: Vec<u8>) -> Result<Option<StatusCode>, Stopped> {
+    async fn post(
+        &self,
+        to: &Subscription,
+        signed: Signed,
+        body: Vec<u8>,
+    ) -> Result<Option<StatusCode>, Stopped> {
         let mut targets = self.target.subscribe();
         let target = tokio::select! {
             () = self.stopping.cancelled() => return Err(Stopped),
             target = targets.wait_for(Option::is_some) => target.ok().and_then(|url| (*url).clone()),
         };
-        let target = target.ok_or(Stopped)?;
+        // Without a target everything waits, wherever it is to go.
+        let target = match &to.url {
+            Some(url) => url.parse().map_err(|_| Stopped)?,
+            None => target.ok_or(Stopped)?,
+        };
         let _turn = tokio::select! {
             () = self.stopping.cancelled() => return Err(Stopped),
             turn = self.posts.acquire() => turn.map_err(|_| Stopped)?,
@@ -224,7 +259,7 @@ impl Provider {
 
 type Signed = Vec<(&'static str, String)>;
 
-/// There is one endpoint, so a delivery's id follows from the event's.
+/// A delivery's id follows from the event's, to the subscriptions that were there from the start.
 pub(super) fn delivery_id(event_id: &str) -> String {
     const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     let digest = Sha256::digest(event_id);

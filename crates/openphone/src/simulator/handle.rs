@@ -1,11 +1,6 @@
 //! Starting a simulator, and holding on to one that runs.
 
-use std::{
-    collections::BTreeMap,
-    net::SocketAddr,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use poem::{Server, listener::TcpAcceptor};
 use tokio::net::TcpListener;
@@ -19,6 +14,7 @@ use super::{
     provider::Provider,
     server::{Door, SeverableAcceptor},
     stream,
+    subscriptions::scheme_of,
 };
 use crate::{
     event::{Envelope, Generation},
@@ -114,9 +110,9 @@ impl SimulatorHandle {
         self.provider.target.send_replace(target);
     }
 
-    /// Enables the subscription, or disables it: what happens meanwhile is never told.
+    /// Enables every subscription, or disables it: what happens meanwhile is never told.
     pub fn subscribe(&self, enabled: bool) {
-        self.provider.subscribed.store(enabled, Ordering::Release);
+        lock(&self.provider.subscriptions).set_enabled(enabled);
     }
 
     /// Everything there is to ask for, as the API gives it.
@@ -147,7 +143,9 @@ impl SimulatorHandle {
             Ok(envelope) => delivery_id(&envelope.id),
             Err(_) => delivery_id(&String::from_utf8_lossy(&body)),
         };
-        let status = self.provider.post_signed(generation, &id, body).await?;
+        let first = lock(&self.provider.subscriptions).of(scheme_of(generation)).next().cloned();
+        let first = first.ok_or(EmitError::NoAnswer)?;
+        let status = self.provider.post_signed(&first, &id, body).await?;
         status.map(|status| status.as_u16()).ok_or(EmitError::NoAnswer)
     }
 

@@ -7,7 +7,7 @@
 //!
 //! - `server`: the API, the files and the tally over HTTP
 //! - `stream`: things happening by themselves
-//! - `courier`: webhooks, signed, retried, counted
+//! - `courier`: webhooks, signed, retried, counted; `subscriptions`: who gets them, and what they are signed with
 //! - `script`: what becomes of a text that was accepted
 //! - `people`: how its recipient takes it, and answers
 //! - `store`, `truth`: what the API can be asked about
@@ -30,6 +30,7 @@ mod script;
 mod server;
 mod store;
 mod stream;
+mod subscriptions;
 mod tally;
 mod truth;
 

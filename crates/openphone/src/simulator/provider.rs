@@ -1,10 +1,10 @@
 //! The state that the parts of a simulator share.
 
-use std::sync::{Arc, Mutex, atomic::AtomicBool};
+use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, Utc};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use url::Url;
@@ -15,11 +15,11 @@ use super::{
     journal::{Entry, Journal},
     lock,
     store::{self, Store},
+    subscriptions::Subscriptions,
 };
 use crate::{
     event::{Direction, Generation},
     factory::{Factory, Line, Text},
-    signature::Key,
 };
 
 /// How many deliveries may be under way, those waiting for their next attempt included.
@@ -30,8 +30,6 @@ const MOST_POSTS: usize = 64;
 pub(super) struct Provider {
     pub clock: Clock,
     pub api_key: SecretString,
-    pub standard_key: Key,
-    pub legacy_key: Key,
     pub generations: Vec<Generation>,
     pub faults: Faults,
     pub(super) calls_per_second: u32,
@@ -46,8 +44,7 @@ pub(super) struct Provider {
     pub url: Url,
 
     pub target: watch::Sender<Option<Url>>,
-    /// Whether the subscription is enabled.
-    pub subscribed: AtomicBool,
+    pub subscriptions: Mutex<Subscriptions>,
     pub book: Mutex<Book>,
     pub store: Mutex<Store>,
     pub factory: Mutex<Factory>,
@@ -99,11 +96,16 @@ impl Provider {
             .retry(reqwest::retry::never())
             .build()
             .map_err(SimulatorError::Http)?;
+        let subscriptions = Subscriptions::new(
+            &config.standard_secret,
+            &config.legacy_secret,
+            config.rotation_overlap,
+            seed,
+            (config.clock)(),
+        )?;
         Ok(Self {
             clock: Arc::clone(&config.clock),
             api_key: config.api_key.clone(),
-            standard_key: Key::parse(config.standard_secret.expose_secret())?,
-            legacy_key: Key::parse(config.legacy_secret.expose_secret())?,
             generations: config.generations.clone(),
             faults: config.faults,
             calls_per_second: config.calls_per_second,
@@ -115,7 +117,7 @@ impl Provider {
             http,
             url,
             target: watch::Sender::new(config.target.clone()),
-            subscribed: AtomicBool::new(true),
+            subscriptions: Mutex::new(subscriptions),
             book: Mutex::new(book),
             store: Mutex::new(store),
             factory: Mutex::new(Factory::new(seed).with_media_base(media_base)),

@@ -16,6 +16,8 @@ use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 use url::Url;
 
+mod webhooks;
+
 use super::*;
 use crate::{
     client::{ApiError, Client, ClientConfig, MessageQuery, SendMessage},

@@ -18,6 +18,7 @@ pub(super) enum Resource {
     Calls = 1,
     Messages = 2,
     PhoneNumbers = 4,
+    Webhooks = 3,
     Summaries = 5,
     Transcripts = 6,
     Recordings = 9,
@@ -36,6 +37,19 @@ impl Answer {
 
     pub(super) fn data(data: Value) -> Self {
         Self::new(StatusCode::OK, json!({"data": data}))
+    }
+
+    pub(super) fn created(data: Value) -> Self {
+        Self::new(StatusCode::CREATED, json!({"data": data}))
+    }
+
+    /// It is done, and there is nothing to tell.
+    pub(super) fn nothing() -> Self {
+        Self::new(StatusCode::NO_CONTENT, Value::Null)
+    }
+
+    pub(super) fn no_version() -> Self {
+        Self::wrapped(StatusCode::BAD_REQUEST, "BadRequest", "Quo-Api-Version is missing or unknown")
     }
 
     pub(super) fn accepted(data: Value) -> Self {
@@ -101,6 +115,9 @@ impl Answer {
 
 impl From<Answer> for Response {
     fn from(answer: Answer) -> Self {
+        if answer.status == StatusCode::NO_CONTENT {
+            return answer.status.into();
+        }
         Response::builder()
             .status(answer.status)
             .content_type("application/json; charset=utf-8")

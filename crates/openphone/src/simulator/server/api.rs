@@ -13,6 +13,7 @@ use super::{
     window::{Counted, Moment},
 };
 use crate::{
+    client::{API_VERSION, API_VERSION_HEADER},
     factory::{Call as PhoneCall, Text},
     simulator::lock,
 };
@@ -20,6 +21,10 @@ use crate::{
 impl Door {
     pub(super) async fn answer(&self, call: &super::Call<'_>) -> Answer {
         let provider = &self.provider;
+        let version = call.headers.get(API_VERSION_HEADER).map(|value| value.as_bytes());
+        if call.dated && version != Some(API_VERSION.as_bytes()) {
+            return Answer::no_version();
+        }
         let key = call.headers.get(AUTHORIZATION).map(|value| value.as_bytes());
         if key != Some(provider.api_key.expose_secret().as_bytes()) {
             return Answer::unauthorized();
@@ -57,6 +62,9 @@ impl Door {
     }
 
     async fn dispatch(&self, call: &super::Call<'_>) -> Answer {
+        if let ["webhooks", path @ ..] = call.path {
+            return if call.dated { self.webhooks(call, path) } else { self.legacy_webhooks(call, path) };
+        }
         let store = || lock(&self.provider.store);
         match (call.method, call.path) {
             (&Method::POST, ["messages"]) => self.send(&call.body).await,

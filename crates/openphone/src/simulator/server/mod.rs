@@ -4,6 +4,7 @@ mod answer;
 mod api;
 mod connections;
 mod send;
+mod webhooks;
 mod window;
 
 use std::sync::Arc;
@@ -34,6 +35,8 @@ struct Call<'r> {
     method: &'r Method,
     path: &'r [&'r str],
     query: Vec<(String, String)>,
+    /// Whether it is of the API that takes its version from a header.
+    dated: bool,
     headers: &'r HeaderMap,
     body: Bytes,
 }
@@ -65,12 +68,15 @@ impl Endpoint for Door {
         match (request.method(), path.as_slice()) {
             (&Method::GET, ["media", name]) => Ok(Self::file(name, request.headers())),
             (&Method::GET, ["_simulator", "tally"]) => Ok(Answer::ok(&self.provider.tally()).into()),
-            (method, ["v1", path @ ..]) => {
+            (method, path @ (["v1", ..] | ["webhooks", ..])) => {
+                let dated = path.first() != Some(&"v1");
+                let path = if dated { path } else { path.get(1..).unwrap_or_default() };
                 let query = request.uri().query().unwrap_or_default();
                 let call = Call {
                     method,
                     path,
                     query: url::form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
+                    dated,
                     headers: request.headers(),
                     body,
                 };

@@ -1,0 +1,103 @@
+//! The webhooks of the workspace, and what they sign with.
+
+use super::*;
+use crate::client::{LegacyFamily, NewSubscription, SubscriptionChange};
+
+const PRESENT: &str = "4100";
+
+async fn started(overlap: Duration) -> (Inbox, SimulatorHandle, Client) {
+    let (inbox, target) = receiver(0).await;
+    let config = SimulatorConfig {
+        target: Some(target),
+        calls_per_second: 1_000,
+        rotation_overlap: overlap,
+        clock: Arc::new(now),
+        ..config()
+    };
+    let simulator = Simulator::start(config).await.unwrap();
+    let client = client(&simulator);
+    (inbox, simulator, client)
+}
+
+fn wanted(url: &Url) -> NewSubscription {
+    NewSubscription {
+        url: url.to_string(),
+        events: vec!["message.received".to_owned()],
+        resource_ids: Vec::new(),
+        label: Some("ours".to_owned()),
+        enabled: false,
+    }
+}
+
+#[tokio::test]
+async fn a_present_webhook_is_made_changed_told_and_deleted() {
+    let (_, simulator, client) = started(Duration::ZERO).await;
+    let (inbox, url) = receiver(0).await;
+    let made = client.create_webhook(&wanted(&url)).await.unwrap();
+    assert!(made.key.is_some() && !made.enabled && made.label.as_deref() == Some("ours"), "{made:?}");
+    assert!(client.get_webhook(&made.id).await.unwrap().key.is_none(), "its secret is told once");
+    assert_eq!(client.list_webhooks().await.unwrap().len(), 2);
+
+    simulator.emit(any_event(Generation::Dated)).await.unwrap();
+    assert!(inbox.all().is_empty(), "disabled, it tells nothing");
+    let change = SubscriptionChange { enabled: Some(true), ..SubscriptionChange::default() };
+    assert!(client.change_webhook(&made.id, &change).await.unwrap().enabled);
+    let mut factory = Factory::new(9);
+    let event = factory.event(EventType::MessageReceived, Generation::Dated, now()).unwrap();
+    let first = simulator.emit(event).await.unwrap();
+    let told = inbox.all();
+    assert_eq!(told.len(), 1);
+    assert_ne!(told[0].delivery_id.as_ref(), Some(&first.delivery_id), "each has deliveries of its own");
+    let call = factory.event(EventType::CallCompleted, Generation::Dated, now()).unwrap();
+    simulator.emit(call).await.unwrap();
+    assert_eq!(inbox.all().len(), 1, "it tells what it was made for");
+    client.test_webhook(&made.id, "message.delivered").await.unwrap();
+    let come = async {
+        while inbox.all().len() < 2 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), come).await.unwrap();
+
+    client.delete_webhook(&made.id).await.unwrap();
+    assert!(matches!(client.get_webhook(&made.id).await, Err(ApiError::NotFound(_))));
+    assert!(matches!(client.rotate_webhook(&made.id).await, Err(ApiError::NotFound(_))));
+}
+
+#[tokio::test]
+async fn a_rotated_secret_signs_at_once_and_alone_without_an_overlap() {
+    for (overlap, accepted) in [(Duration::ZERO, 0), (Duration::from_secs(60), 1)] {
+        let (inbox, simulator, client) = started(overlap).await;
+        let secret = client.rotate_webhook(PRESENT).await.unwrap();
+        let _ = simulator.emit(any_event(Generation::Dated)).await;
+        assert_eq!(inbox.genuine().len(), accepted, "by who knows the old secret alone");
+        let again = client.rotate_webhook(PRESENT).await.unwrap();
+        assert_ne!(again.expose_secret(), secret.expose_secret());
+    }
+}
+
+#[tokio::test]
+async fn older_webhooks_tell_their_secret_and_cannot_be_changed() {
+    let (_, simulator, client) = started(Duration::ZERO).await;
+    let (_, url) = receiver(0).await;
+    let wanted = NewSubscription { enabled: true, ..wanted(&url) };
+    let made = client.create_legacy_webhook(LegacyFamily::Messages, &wanted).await.unwrap();
+    let listed = client.list_legacy_webhooks(None).await.unwrap();
+    let listed = listed.iter().find(|one| one.id == made.id).unwrap();
+    let secret = |one: &crate::client::Subscription| one.key.as_ref().unwrap().expose_secret().to_owned();
+    assert_eq!(secret(listed), secret(&made));
+    assert!(client.list_legacy_webhooks(Some("USnobody")).await.unwrap().is_empty());
+    let misplaced = client.create_legacy_webhook(LegacyFamily::Calls, &wanted).await;
+    assert!(matches!(misplaced, Err(ApiError::Invalid(_))), "{misplaced:?}");
+    client.delete_legacy_webhook(&made.id).await.unwrap();
+    assert!(matches!(client.get_legacy_webhook(&made.id).await, Err(ApiError::NotFound(_))));
+    drop(simulator);
+}
+
+#[tokio::test]
+async fn who_does_not_name_the_version_is_refused() {
+    let (_, simulator, _) = started(Duration::ZERO).await;
+    let url = simulator.url().join("webhooks").unwrap();
+    let answer = reqwest::get(url).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
+}
