@@ -26,9 +26,10 @@ use tokio::sync::oneshot;
 use trunkline::correlation::CorrelationIds;
 use trunkline::receiver::{self, ReceiverMetrics, ReceiverSettings};
 use trunkline_jobs::events;
+use trunkline_jobs::secrets::Keyring;
 use trunkline_openphone::event::{EventType, Generation};
 use trunkline_openphone::factory::Factory;
-use trunkline_openphone::signature::{Key, Secrets, sign_standard};
+use trunkline_openphone::signature::{Key, sign_standard};
 use trunkline_platform::clock::Clock;
 
 const CONNECTIONS: usize = 64;
@@ -53,7 +54,7 @@ async fn main() -> Result<()> {
     for name in Place::ALL.into_iter().filter(|name| place.is_none_or(|only| only == name)) {
         let place = Place::open(name).await?;
         let settings = ReceiverSettings {
-            secrets: Secrets::parse([SECRET])?,
+            keyring: Arc::new(Keyring::fixed([SECRET])?),
             rate_per_second: u32::MAX,
             rate_burst: u32::MAX,
             ..ReceiverSettings::default()

@@ -9,6 +9,8 @@
 //! * [`provider`]: the provider's API, behind the rate that everybody shares.
 //! * [`reconcile`]: what webhooks missed, asked for and told after all.
 //! * [`forward`]: deliveries as they came, passed on to those who develop.
+//! * [`secrets`]: what the provider signs with and what we ask with, in versions, sealed.
+//! * [`subscriptions`]: the provider's webhooks, held against what we want to be told.
 //! * [`search`]: what people wrote and said, found again. [`export`]: rows on their way out.
 //! * [`upkeep`]: what keeps the database small and quick.
 //!
@@ -33,8 +35,10 @@ pub mod provider_tasks;
 mod queues;
 pub mod reconcile;
 pub mod search;
+pub mod secrets;
 pub mod sends;
 mod services;
+pub mod subscriptions;
 pub mod upkeep;
 
 #[cfg(test)]
@@ -94,9 +98,11 @@ jobs! {
     provider_tasks::ProviderTaskChanged,
     reconcile::ReconcilePage,
     reconcile::StartReconcile,
+    secrets::TendSecrets,
     sends::SendText,
     sends::SettleSend,
     sends::SweepSends,
+    subscriptions::WatchWebhooks,
     upkeep::UpkeepJob<upkeep::CountStored>,
     upkeep::UpkeepJob<upkeep::IndexLeftOut>,
     upkeep::UpkeepJob<upkeep::PurgeMedia>,
@@ -122,7 +128,9 @@ pub fn statements() -> impl Iterator<Item = &'static Stmt> {
         messages::STATEMENTS,
         reconcile::STATEMENTS,
         search::STATEMENTS,
+        secrets::STATEMENTS,
         sends::STATEMENTS,
+        subscriptions::STATEMENTS,
         upkeep::STATEMENTS,
     ];
     own.into_iter()

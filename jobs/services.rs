@@ -8,6 +8,8 @@ use crate::contacts::ContactServices;
 use crate::forward::ForwardServices;
 use crate::media::MediaServices;
 use crate::provider::Provider;
+use crate::secrets::Vault;
+use crate::subscriptions::SubscriptionServices;
 use crate::upkeep::Upkeep;
 
 /// The services of every job.
@@ -18,6 +20,8 @@ pub struct Services {
     pub media: MediaServices,
     pub provider: Provider,
     pub forward: ForwardServices,
+    pub secrets: Vault,
+    pub subscriptions: SubscriptionServices,
     pub campaigns: CampaignServices,
     pub upkeep: Upkeep,
     /// By whose clock the business's days and hours are told.

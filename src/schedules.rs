@@ -28,6 +28,7 @@ builtin! {
     "media-purge.toml",
     "reconcile-deep.toml",
     "reconcile.toml",
+    "secrets-tend.toml",
     "sends-sweep.toml",
     "upkeep-attempts.toml",
     "upkeep-audit.toml",
@@ -40,6 +41,7 @@ builtin! {
     "upkeep-ring.toml",
     "upkeep-search.toml",
     "upkeep-tasks.toml",
+    "webhooks-watch.toml",
 }
 
 /// Everything that is wrong with the schedules.

@@ -8,7 +8,9 @@ use serde::Serialize;
 use trunkline_jobs::campaigns::{Paused, breaker, list_paused};
 use trunkline_jobs::contacts::optout;
 use trunkline_jobs::reconcile;
+use trunkline_jobs::secrets::Vault;
 use trunkline_jobs::sends::{self, SendFilter, SendState};
+use trunkline_jobs::subscriptions::{self, Finding};
 use trunkline_platform::db::DbError;
 use trunkline_platform::job::Jobs;
 use trunkline_platform::schedule::operate;
@@ -84,12 +86,17 @@ pub struct Look {
     held: Vec<(String, String)>,
     /// The last reconciliation, if it failed: its number and why.
     reconcile: Option<(i64, String)>,
+    /// What was wrong with the provider's webhooks at the last look.
+    webhooks: Vec<Finding>,
+    /// Secrets whose change has taken too long, and those that none of our master keys opens.
+    overdue: usize,
+    unreadable: usize,
 }
 
 impl Look {
     /// # Errors
     /// When the database cannot be read.
-    pub async fn take(tasks: &Tasks, jobs: &dyn Jobs) -> Result<Self, DbError> {
+    pub async fn take(tasks: &Tasks, jobs: &dyn Jobs, secrets: &Vault) -> Result<Self, DbError> {
         let db = tasks.db();
         let (backlog, limits) = (tasks.backlog().await?, tasks.limits().await?);
         let unresolved =
@@ -106,6 +113,7 @@ impl Look {
             }
         }
         let held = breaker::held_numbers(db).await?.into_iter();
+        let secrets = secrets.standing(tasks.clock().now()).await?;
         let last = reconcile::status(db).await?.last.map(|last| last.run);
         Ok(Self {
             workers: tasks.workers().await?,
@@ -125,6 +133,9 @@ impl Look {
             reconcile: last
                 .filter(|run| run.state == "failed")
                 .map(|run| (run.id, run.error.unwrap_or_default())),
+            webhooks: subscriptions::last(db).await?.map(|last| last.findings).unwrap_or_default(),
+            overdue: secrets.iter().filter(|secret| secret.overdue).count(),
+            unreadable: secrets.iter().filter(|secret| secret.unreadable).count(),
             backlog,
             limits,
         })
@@ -186,6 +197,18 @@ impl Look {
             let what = format!("The last reconciliation failed: {}", mask::phones_in(error));
             let command = format!("trunkline reconcile show {run}");
             found.push(Trouble::soon(what, "reconcile").command(command));
+        }
+        for finding in &self.webhooks {
+            let what = format!("The provider's webhooks: {}", mask::phones_in(&finding.what));
+            found.push(Trouble::now(what, "rotation").command("trunkline webhooks create --dry-run"));
+        }
+        if self.unreadable > 0 {
+            let what = format!("{} secrets cannot be opened with the master keys here", self.unreadable);
+            found.push(Trouble::now(what, "rotation").command("trunkline secrets list"));
+        }
+        if self.overdue > 0 {
+            let what = format!("The change of {} secrets takes too long", self.overdue);
+            found.push(Trouble::soon(what, "rotation").command("trunkline secrets list"));
         }
         for (schedule, task) in &self.failing {
             let what = format!("The last task of the schedule {schedule} died");

@@ -22,9 +22,9 @@ use trunkline_jobs::campaigns::{CampaignMetrics, CampaignServices};
 use trunkline_jobs::forward::{ForwardMetrics, ForwardServices, Forwarder};
 use trunkline_jobs::media::thumbnail::Thumbnails;
 use trunkline_jobs::media::{Fetcher, MediaMetrics, MediaServices};
-use trunkline_jobs::provider::{Provider, ProviderMetrics};
+use trunkline_jobs::secrets::Keyring;
+use trunkline_jobs::subscriptions::SubscriptionServices;
 use trunkline_jobs::upkeep::{Upkeep, UpkeepMetrics};
-use trunkline_openphone::client::Client;
 use trunkline_platform::clock::Clock;
 use trunkline_platform::commit::Committer;
 use trunkline_platform::db::{Db, DbOptions, Engine};
@@ -41,7 +41,7 @@ use crate::admin::campaigns::CampaignRules;
 use crate::admin::media::Listeners;
 use crate::admin::tunnels::Followers;
 use crate::admin::{self, Desk};
-use crate::config::{Config, OpenphoneConfig};
+use crate::config::Config;
 use crate::correlation::CorrelationIds;
 use crate::dashboard::{self, Pages};
 use crate::health::Probes;
@@ -79,6 +79,7 @@ pub struct Running {
     address: SocketAddr,
     server: tokio::task::JoinHandle<std::io::Result<()>>,
     committer: Option<Committer>,
+    keyring: Option<Arc<Keyring>>,
     workers: Option<Workers>,
     notes: Option<tokio::task::JoinHandle<()>>,
     stop: CancellationToken,
@@ -143,7 +144,12 @@ impl App {
             config.admin.access_settings(),
             AccessMetrics::new(&metrics_registry)?,
         );
-        let provider = provider(&config.openphone, &db, &metrics_registry)?;
+        let provider = config.openphone.provider(&db, &metrics_registry)?;
+        let secrets = config.secrets.vault(&db)?;
+        let subscriptions = SubscriptionServices {
+            expected: config.webhooks.expected(),
+            configured: config.openphone.webhook_secrets.clone(),
+        };
         let contacts = config.contacts.services().context("reading the words of opt-outs (contacts)")?;
         let media = MediaServices {
             fetcher,
@@ -168,6 +174,8 @@ impl App {
             media,
             provider,
             forward,
+            secrets,
+            subscriptions,
             campaigns,
             upkeep,
             zone: config.business.timezone,
@@ -222,15 +230,16 @@ impl App {
         let address = listener.local_addr()?;
         let stop = CancellationToken::new();
 
-        let (webhooks, committer) = if roles.has(Role::Receiver) {
-            let (endpoint, committer) = self.start_receiver()?;
-            (Some(endpoint), Some(committer))
+        let (webhooks, committer, keyring) = if roles.has(Role::Receiver) {
+            let (endpoint, committer, keyring) = self.start_receiver().await?;
+            (Some(endpoint), Some(committer), Some(keyring))
         } else {
-            (None, None)
+            (None, None, None)
         };
         let scrape = queue_metrics::Scrape::new(
             self.metrics_registry.clone(),
             self.tasks.clone(),
+            self.services.secrets.clone(),
             Arc::clone(&self.jobs),
         )?;
         // The last that can fail: what goes wrong before it leaves no task in hand.
@@ -250,6 +259,9 @@ impl App {
                 self.metrics.clone(),
                 stop.clone(),
             ));
+        }
+        if let Some(keyring) = &keyring {
+            tokio::spawn(Arc::clone(keyring).keep(stop.clone()));
         }
         let probes = Probes {
             db: self.db.clone(),
@@ -275,6 +287,7 @@ impl App {
             address,
             server,
             committer,
+            keyring,
             workers,
             notes,
             stop,
@@ -312,6 +325,7 @@ impl App {
             probes: probes.clone(),
             replays,
             schedules: Arc::clone(&self.schedules),
+            secrets: self.services.secrets.clone(),
         };
         dashboard::routes(pages).nest("/api/v1", api)
     }
@@ -357,11 +371,13 @@ impl App {
         .context("starting the workers")
     }
 
-    fn start_receiver(&self) -> Result<(WebhookEndpoint, Committer)> {
+    async fn start_receiver(&self) -> Result<(WebhookEndpoint, Committer, Arc<Keyring>)> {
         self.config.ready_to_receive()?;
-        let receiver = &self.config.receiver;
+        let (receiver, configured) = (&self.config.receiver, &self.config.openphone.webhook_secrets);
+        let keyring = Keyring::open(configured, self.services.secrets.clone(), self.clock.clone());
+        let keyring = Arc::new(keyring.await.context("reading the webhook secrets")?);
         let settings = ReceiverSettings {
-            secrets: self.config.openphone.secrets()?,
+            keyring: Arc::clone(&keyring),
             tolerance: self.config.openphone.tolerance(),
             max_body: usize::try_from(receiver.max_body)?,
             queue: receiver.queue.get(),
@@ -373,7 +389,9 @@ impl App {
         };
         let metrics = ReceiverMetrics::new(&self.metrics_registry)?;
         let ids = CorrelationIds::of_webhooks(random_seed());
-        Ok(receiver::start(settings, self.tasks.clone(), self.clock.clone(), ids, metrics))
+        let (endpoint, committer) =
+            receiver::start(settings, self.tasks.clone(), self.clock.clone(), ids, metrics);
+        Ok((endpoint, committer, keyring))
     }
 }
 
@@ -394,7 +412,7 @@ impl Running {
 
     /// Stops: takes no more requests and no more tasks, finishes what is under way, and closes the database.
     pub async fn stop(self) -> Result<()> {
-        let Self { mut server, committer, workers, notes, stop, db, grace, .. } = self;
+        let Self { mut server, committer, keyring, workers, notes, stop, db, grace, .. } = self;
         stop.cancel();
         let limit = grace + Duration::from_secs(1);
         let receiving = async {
@@ -414,15 +432,14 @@ impl Running {
         if let Some(notes) = notes {
             let _ = timeout(CLOSING, notes).await;
         }
+        if let Some(keyring) = keyring
+            && !matches!(timeout(CLOSING, keyring.write_down()).await, Ok(Ok(())))
+        {
+            tracing::warn!("what came under the webhook secrets at the end could not be written down");
+        }
         let _ = timeout(CLOSING, db.close()).await;
         Ok(())
     }
-}
-
-fn provider(config: &OpenphoneConfig, db: &Db, metrics: &MetricsRegistry) -> Result<Provider> {
-    let client = config.client().map(Client::new).transpose().context("setting up the provider's API")?;
-    let client = client.zip(config.api_key.as_ref());
-    Ok(Provider::new(db.clone(), client, config.rate_limit(), ProviderMetrics::new(metrics)?))
 }
 
 #[expect(

@@ -11,6 +11,8 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use trunkline_jobs::Services;
 use trunkline_jobs::reconcile::{self, ReconcileMetrics, Status};
+use trunkline_jobs::secrets::{SecretMetrics, Standing, Vault};
+use trunkline_jobs::subscriptions::{self, CheckRow, WebhookMetrics};
 use trunkline_platform::db::DbError;
 use trunkline_platform::job::Registry as Jobs;
 use trunkline_platform::task::dead::DeadCount;
@@ -26,6 +28,7 @@ const DEADLINE: Duration = Duration::from_secs(3);
 pub(super) struct Scrape {
     registry: Registry,
     tasks: Tasks,
+    vault: Vault,
     depth: IntGaugeVec,
     oldest: IntGaugeVec,
     paused: IntGaugeVec,
@@ -33,6 +36,8 @@ pub(super) struct Scrape {
     dead: IntGaugeVec,
     oldest_dead: IntGauge,
     reconcile: ReconcileMetrics,
+    secrets: SecretMetrics,
+    webhooks: WebhookMetrics,
     /// Those this release knows: their series are there although they are empty.
     jobs: Arc<Jobs<Services>>,
     /// The figures are fresh until then.
@@ -45,12 +50,15 @@ struct Read {
     dead: Vec<DeadCount>,
     limits: Vec<LimitRow>,
     reconcile: Status,
+    secrets: Vec<Standing>,
+    webhooks: Option<CheckRow>,
 }
 
 impl Scrape {
     pub(super) fn new(
         registry: Registry,
         tasks: Tasks,
+        vault: Vault,
         jobs: Arc<Jobs<Services>>,
     ) -> prometheus::Result<Self> {
         let depth = IntGaugeVec::new(
@@ -82,10 +90,13 @@ impl Scrape {
             registry.register(Box::new(gauge.clone()))?;
         }
         let reconcile = ReconcileMetrics::new(&registry)?;
+        let secrets = SecretMetrics::new(&registry)?;
+        let webhooks = WebhookMetrics::new(&registry)?;
         let fresh_until = Arc::default();
         let scrape = Self {
             registry,
             tasks,
+            vault,
             depth,
             oldest,
             paused,
@@ -93,6 +104,8 @@ impl Scrape {
             dead,
             oldest_dead,
             reconcile,
+            secrets,
+            webhooks,
             jobs,
             fresh_until,
         };
@@ -130,6 +143,8 @@ impl Scrape {
             Ok(Ok(read)) => {
                 self.show(&read.backlog, &read.dead, &read.limits);
                 self.reconcile.show(&read.reconcile);
+                self.secrets.show(&read.secrets);
+                self.webhooks.show(read.webhooks.as_ref());
             }
             Ok(Err(error)) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "the queues could not be measured");
@@ -145,6 +160,8 @@ impl Scrape {
             dead: self.tasks.count_dead().await?,
             limits: self.tasks.limits().await?,
             reconcile: reconcile::status(self.tasks.db()).await?,
+            secrets: self.vault.standing(self.tasks.clock().now()).await?,
+            webhooks: subscriptions::last(self.tasks.db()).await?,
         })
     }
 

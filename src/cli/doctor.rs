@@ -71,7 +71,8 @@ async fn found(config: &Config) -> Result<Vec<Trouble>> {
         clock: clock.clone(),
     };
     let mut found = troubles::of_checks(&probes.report().await.checks);
-    let look = Look::take(&tasks, &trunkline_jobs::registry()?).await?;
+    let secrets = config.secrets.vault(tasks.db())?;
+    let look = Look::take(&tasks, &trunkline_jobs::registry()?, &secrets).await?;
     found.extend(look.troubles(clock.now()));
     // Who runs has read settings of its own, at another place perhaps, and warned of what they lack.
     if look.alive(clock.now()).next().is_none() {

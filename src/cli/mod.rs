@@ -25,6 +25,7 @@ mod payload;
 mod reconcile;
 mod schedules;
 mod search;
+mod secrets;
 mod seed;
 mod segments;
 mod sends;
@@ -36,6 +37,7 @@ mod tasks;
 mod timeline;
 mod tunnel;
 mod upkeep;
+mod webhooks;
 mod workers;
 
 use std::process::ExitCode;
@@ -114,6 +116,10 @@ enum Command {
     Upkeep(upkeep::UpkeepCommand),
     /// Make, rotate and revoke the keys of the API and the pages
     Keys(keys::KeysCommand),
+    /// Look at the provider's webhooks; make, repair and delete them, and change their secrets
+    Webhooks(webhooks::WebhooksCommand),
+    /// Look at the secrets that the provider and we share; keep, change and retire them
+    Secrets(secrets::SecretsCommand),
     /// Read who did what, and why
     Audit(audit::AuditCommand),
     /// Show and check the settings
@@ -188,6 +194,8 @@ impl Cli {
             Command::Reconcile(command) => command.run(&config).await,
             Command::Upkeep(command) => command.run(&config).await,
             Command::Keys(command) => command.run(&config).await,
+            Command::Webhooks(command) => return command.run(&config).await,
+            Command::Secrets(command) => command.run(&config).await,
             Command::Audit(command) => command.run(&config).await,
             Command::Dev(_)
             | Command::Config(_)

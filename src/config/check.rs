@@ -58,6 +58,15 @@ pub(super) fn contradictions(config: &Config) -> Vec<Problem> {
             ),
         );
     }
+    let secrets = &config.secrets;
+    if secrets.overdue <= secrets.quiet {
+        let (overdue, quiet) = (write_duration(secrets.overdue), write_duration(secrets.quiet));
+        contradiction(
+            "secrets.overdue",
+            "secrets.quiet",
+            format!("every change of a secret takes {quiet} at least, and would be overdue after {overdue}"),
+        );
+    }
     let database = &config.database;
     if database.lock_timeout >= database.statement_timeout {
         let (lock, statement) =
@@ -144,6 +153,14 @@ pub(super) fn out_of_range(config: &Config, settings: &BTreeMap<String, Setting>
         ("database.idle_in_transaction_timeout", database.idle_in_transaction_timeout, second, HOUR),
         ("database.slow_query", database.slow_query.unwrap_or(second), second / 1_000, HOUR),
         ("openphone.timeout", openphone.timeout, second, second * 30),
+        ("secrets.quiet", config.secrets.quiet, Duration::ZERO, HOUR * 24 * 30),
+        ("secrets.overdue", config.secrets.overdue, minute, HOUR * 24 * 90),
+        (
+            "secrets.rotate_every",
+            config.secrets.rotate_every.unwrap_or(HOUR * 24),
+            HOUR * 24,
+            HOUR * 24 * 3_650,
+        ),
         ("openphone.freshness", openphone.freshness, second, HOUR),
         ("openphone.legacy_freshness", openphone.legacy_freshness.unwrap_or(second), second, HOUR),
         // What is left of the job's own time is for scanning and storing the file.
@@ -246,6 +263,11 @@ pub(super) fn unsafe_settings(config: &Config) -> Vec<Problem> {
             "over plain http the API key can be read on the way; write https://",
         ),
         (
+            "webhooks.public_url",
+            config.webhooks.public_url.as_ref().is_some_and(|url| url.scheme() != "https"),
+            "the provider's webhooks could be read on their way; write https://",
+        ),
+        (
             "http.listen",
             !config.http.listen.ip().is_loopback() && config.receiver.trusted_proxies.is_empty(),
             "other machines could talk to this plain HTTP port; listen on 127.0.0.1, or name the proxy that \
@@ -275,7 +297,9 @@ pub(super) fn no_webhook_secret(config: &Config) -> Option<Problem> {
     let reason =
         "without a signing secret every webhook is refused; copy it from the provider's webhook settings";
     let (key, profile) = ("openphone.webhook_secrets", config.profile);
-    config.openphone.webhook_secrets.is_empty().then_some(Problem::Unsafe { key, reason, profile })
+    // With a master key there is a table of them.
+    let none = config.openphone.webhook_secrets.is_empty() && config.secrets.master_keys.is_empty();
+    none.then_some(Problem::Unsafe { key, reason, profile })
 }
 
 /// What no profile refuses and somebody should know of.

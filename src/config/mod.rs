@@ -32,8 +32,8 @@ pub use origin::Origin;
 pub use sections::{
     AdminConfig, AllowedHost, BreakerConfig, BusinessConfig, CampaignsConfig, ContactsConfig, DatabaseConfig,
     EncryptionKind, ForwardConfig, HttpConfig, LogConfig, LogFormat, MediaConfig, OpenphoneConfig,
-    ReceiverConfig, RedisConfig, RetentionConfig, S3Config, ScanMode, SchedulesConfig, StoreKind,
-    WorkersConfig,
+    ReceiverConfig, RedisConfig, RetentionConfig, S3Config, ScanMode, SchedulesConfig, SecretsConfig,
+    StoreKind, WebhooksConfig, WorkersConfig,
 };
 pub use source::Source;
 pub(crate) use units::parse_duration;
@@ -51,6 +51,8 @@ pub struct Config {
     pub redis: RedisConfig,
     pub http: HttpConfig,
     pub openphone: OpenphoneConfig,
+    pub secrets: SecretsConfig,
+    pub webhooks: WebhooksConfig,
     pub receiver: ReceiverConfig,
     pub admin: AdminConfig,
     pub media: MediaConfig,

@@ -23,7 +23,11 @@ pub(super) fn is_secret(key: &str) -> bool {
     is_secret_url(key)
         || matches!(
             key,
-            "openphone.api_key" | "openphone.webhook_secrets" | "media.s3.access_key" | "media.s3.secret_key"
+            "openphone.api_key"
+                | "openphone.webhook_secrets"
+                | "secrets.master_keys"
+                | "media.s3.access_key"
+                | "media.s3.secret_key"
         )
 }
 

@@ -15,6 +15,8 @@ use trunkline_jobs::contacts::number::Country;
 use trunkline_jobs::forward::AllowList;
 use trunkline_jobs::media::check::Kind;
 use trunkline_jobs::media::scan::ClamdAddress;
+use trunkline_jobs::secrets::MasterKeys;
+use trunkline_openphone::client::webhook_events;
 use trunkline_openphone::signature::Key;
 use trunkline_platform::db::DbUrl;
 use url::Url;
@@ -149,6 +151,37 @@ pub(super) fn webhook_secrets<'de, D: Deserializer<'de>>(de: D) -> Result<Vec<Se
     for text in &list {
         Key::parse(text.trim()).map_err(D::Error::custom)?;
     }
+    Ok(list.into_iter().map(SecretString::from).collect())
+}
+
+/// Where the provider reaches us, `""` for nowhere.
+pub(super) fn public_url<'de, D: Deserializer<'de>>(de: D) -> Result<Option<Url>, D::Error> {
+    let text = String::deserialize(de)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    match Url::parse(&text) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() && url.path() != "/" => {
+            Ok(Some(url))
+        }
+        _ => Err(D::Error::custom(
+            "write the whole address, such as https://hooks.example.com/webhooks/openphone",
+        )),
+    }
+}
+
+/// Names of events that webhooks tell of.
+pub(super) fn event_types<'de, D: Deserializer<'de>>(de: D) -> Result<Vec<String>, D::Error> {
+    let names = Vec::<String>::deserialize(de)?;
+    match names.iter().find(|name| !webhook_events().any(|known| known == name.as_str())) {
+        Some(unknown) => Err(D::Error::custom(format!("no webhook tells of {unknown:?}"))),
+        None => Ok(names),
+    }
+}
+
+pub(super) fn master_keys<'de, D: Deserializer<'de>>(de: D) -> Result<Vec<SecretString>, D::Error> {
+    let list = Vec::<String>::deserialize(de)?;
+    MasterKeys::parse(list.iter().map(String::as_str)).map_err(D::Error::custom)?;
     Ok(list.into_iter().map(SecretString::from).collect())
 }
 

@@ -25,9 +25,11 @@ use trunkline_jobs::media::fetch::Credentials;
 use trunkline_jobs::media::guard::{AddressPolicy, HostRule};
 use trunkline_jobs::media::scan::{ClamdAddress, Scanner};
 use trunkline_jobs::media::{AccessKeys, Encryption, FetchConfig, MediaStore, S3Settings, StoreError};
-use trunkline_jobs::provider::RateLimit;
+use trunkline_jobs::provider::{Provider, ProviderMetrics, RateLimit};
+use trunkline_jobs::secrets::{MasterKeyError, MasterKeys, RotationRules, Vault};
+use trunkline_jobs::subscriptions::Expected;
 use trunkline_jobs::upkeep::{MediaRetention, Retention};
-use trunkline_openphone::client::ClientConfig;
+use trunkline_openphone::client::{Client, ClientConfig, webhook_events};
 use trunkline_openphone::signature::{SecretError, Secrets, Tolerance};
 use trunkline_platform::db::{Db, DbOptions, DbUrl};
 use trunkline_platform::metrics::Metrics;
@@ -137,6 +139,16 @@ impl OpenphoneConfig {
         RateLimit { per_second: self.rate.get(), reserved: self.reserved }
     }
 
+    /// The provider's API, behind the rate that everybody shares.
+    ///
+    /// # Errors
+    /// When the key or the address cannot be used, or the metrics are registered already.
+    pub fn provider(&self, db: &Db, metrics: &prometheus::Registry) -> anyhow::Result<Provider> {
+        let client = self.client().map(Client::new).transpose().context("setting up the provider's API")?;
+        let client = client.zip(self.api_key.as_ref());
+        Ok(Provider::new(db.clone(), client, self.rate_limit(), ProviderMetrics::new(metrics)?))
+    }
+
     /// How to reach the provider's API, if there is a key for it.
     pub fn client(&self) -> Option<ClientConfig> {
         self.api_key.clone().map(|api_key| ClientConfig {
@@ -146,6 +158,61 @@ impl OpenphoneConfig {
             connect_timeout: self.timeout.min(Duration::from_secs(5)),
             user_agent: USER_AGENT.to_owned(),
         })
+    }
+}
+
+/// How the secrets of the table are sealed, and when an old one goes.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretsConfig {
+    #[serde(deserialize_with = "read::master_keys")]
+    pub master_keys: Vec<SecretString>,
+    pub deliveries: NonZeroU32,
+    #[serde(deserialize_with = "units::duration")]
+    pub quiet: Duration,
+    #[serde(deserialize_with = "units::duration")]
+    pub overdue: Duration,
+    #[serde(deserialize_with = "units::duration_or_off")]
+    pub rotate_every: Option<Duration>,
+}
+
+impl SecretsConfig {
+    /// The table of secrets in a database.
+    ///
+    /// # Errors
+    /// When a master key is none.
+    pub fn vault(&self, db: &Db) -> Result<Vault, MasterKeyError> {
+        let keys = MasterKeys::parse(self.master_keys.iter().map(ExposeSecret::expose_secret))?;
+        let rules = RotationRules {
+            deliveries: self.deliveries.get(),
+            quiet: self.quiet,
+            overdue: self.overdue,
+            every: self.rotate_every,
+        };
+        Ok(Vault::new(db.clone(), keys, rules))
+    }
+}
+
+/// What the provider is to tell, and where.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebhooksConfig {
+    #[serde(deserialize_with = "read::public_url")]
+    pub public_url: Option<Url>,
+    #[serde(deserialize_with = "read::event_types")]
+    pub events: Vec<String>,
+    pub numbers: Vec<String>,
+}
+
+impl WebhooksConfig {
+    /// What is wanted, if it was said where.
+    pub fn expected(&self) -> Option<Expected> {
+        let events: BTreeSet<String> = match self.events.is_empty() {
+            true => webhook_events().map(str::to_owned).collect(),
+            false => self.events.iter().cloned().collect(),
+        };
+        let url = self.public_url.clone()?;
+        Some(Expected { url, events, numbers: self.numbers.iter().cloned().collect() })
     }
 }
 

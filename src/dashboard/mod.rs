@@ -26,6 +26,7 @@ use std::sync::Arc;
 use poem::endpoint::make_sync;
 use poem::http::{StatusCode, header};
 use poem::{Endpoint, EndpointExt, IntoResponse, Response, Route, get, post};
+use trunkline_jobs::secrets::Vault;
 use trunkline_platform::job::Jobs;
 use trunkline_platform::schedule::Schedules;
 use trunkline_platform::task::Tasks;
@@ -45,6 +46,7 @@ pub struct Pages {
     pub probes: Probes,
     pub replays: Replays,
     pub schedules: Arc<Schedules>,
+    pub secrets: Vault,
 }
 
 /// The pages, to be put beside what else a process answers.

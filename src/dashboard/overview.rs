@@ -22,7 +22,7 @@ use crate::troubles::{self, Look, Trouble};
 pub(super) async fn show(Data(pages): Data<&Arc<Pages>>, request: &Request) -> Page {
     let visit = pages.visit(request).await?;
     let report = pages.probes.report().await;
-    let look = Look::take(&pages.tasks, pages.jobs.as_ref()).await?;
+    let look = Look::take(&pages.tasks, pages.jobs.as_ref(), &pages.secrets).await?;
     let found = [troubles::of_checks(&report.checks), look.troubles(visit.now)].concat();
     let content = html! {
         (verdict(&troubles::ranked(found)))

@@ -35,6 +35,7 @@ runbooks! {
     "reconcile",
     "redis-away",
     "replay",
+    "rotation",
     "schedules",
     "search",
     "sending",

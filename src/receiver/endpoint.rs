@@ -7,10 +7,12 @@ use bytes::Bytes;
 use poem::http::{HeaderMap, Method, StatusCode, header};
 use poem::{Endpoint, Request, Response};
 use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 use trunkline_jobs::events::{Accepted, Delivery, Source};
+use trunkline_jobs::secrets::{Keyring, Version};
 use trunkline_openphone::event::Envelope;
-use trunkline_openphone::signature::verify;
+use trunkline_openphone::signature::{SignatureError, Verified, scheme_of, verify};
 use trunkline_platform::clock::Clock;
 
 use super::ReceiverSettings;
@@ -26,11 +28,15 @@ use crate::source::peer;
 /// Told back to the provider, so that both sides' logs name a delivery alike.
 const CORRELATION_HEADER: &str = "x-correlation-id";
 
+/// Deliveries that may wait at once for the secret that may have signed them.
+const MOST_HELD: usize = 256;
+
 /// Takes webhooks.
 pub struct WebhookEndpoint {
     settings: Arc<ReceiverSettings>,
     limit: SourceLimit,
     in_hand: Semaphore,
+    held: Semaphore,
     door: Door,
     clock: Clock,
     ids: CorrelationIds,
@@ -48,7 +54,8 @@ impl WebhookEndpoint {
         let limit =
             SourceLimit::new(settings.rate_per_second, settings.rate_burst, settings.trusted_proxies.clone());
         let in_hand = Semaphore::new(settings.max_in_hand);
-        Self { settings, limit, in_hand, door, clock, ids, metrics }
+        let held = Semaphore::new(MOST_HELD);
+        Self { settings, limit, in_hand, held, door, clock, ids, metrics }
     }
 
     async fn receive(
@@ -63,20 +70,53 @@ impl WebhookEndpoint {
         }
         let in_hand = self.in_hand.try_acquire().map_err(|_| Refusal::Busy)?;
         let headers = request.headers();
+        let deadline = Instant::now() + self.settings.body_deadline;
         let body = incoming.read(headers, self.settings.max_body, self.settings.body_deadline).await?;
-        let delivery = self.verified(headers, body, correlation_id)?;
+        let (verified, version) = self.believed(headers, &body, deadline).await?;
+        let delivery = self.delivery(verified, headers, body, correlation_id)?;
         drop(in_hand);
-        self.store(delivery).await
+        self.store(delivery, version.as_deref()).await
+    }
+
+    /// Checks the signature. What matches no secret, while there may be one that is not known yet, waits for it.
+    async fn believed(
+        &self,
+        headers: &HeaderMap,
+        body: &[u8],
+        deadline: Instant,
+    ) -> Result<(Verified, Option<Arc<Version>>), Refusal> {
+        let Self { settings, .. } = self;
+        let mut view = settings.keyring.view()?;
+        let mut held = None;
+        loop {
+            let may_be = scheme_of(headers).is_some_and(|scheme| view.may_be(scheme));
+            if view.secrets.is_empty() && !may_be {
+                return Err(Refusal::NoSecret);
+            }
+            match verify(&view.secrets, &settings.tolerance, headers, body, self.clock.now()) {
+                Ok(verified) => {
+                    let version = view.version_of(&verified);
+                    return Ok((verified, version));
+                }
+                Err(SignatureError::SignatureInvalid | SignatureError::SecretNotConfigured(_)) if may_be => {}
+                Err(error) => return Err(error.into()),
+            }
+            if held.is_none() {
+                held = Some(self.held.try_acquire().map_err(|_| Refusal::SecretAwaited)?);
+            }
+            let other = timeout_at(deadline, settings.keyring.other_than(&view)).await;
+            view = other.map_err(|_| Refusal::SecretAwaited)??;
+        }
     }
 
     /// From bytes to a delivery. Nothing is parsed before the signature has been checked.
-    fn verified(&self, headers: &HeaderMap, body: Bytes, correlation_id: &str) -> Result<Delivery, Refusal> {
-        let now = self.clock.now();
-        let settings = &self.settings;
-        if settings.secrets.is_empty() {
-            return Err(Refusal::NoSecret);
-        }
-        let verified = verify(&settings.secrets, &settings.tolerance, headers, &body, now)?;
+    fn delivery(
+        &self,
+        verified: Verified,
+        headers: &HeaderMap,
+        body: Bytes,
+        correlation_id: &str,
+    ) -> Result<Delivery, Refusal> {
         let envelope = Envelope::parse(&body)?;
         let body = String::from_utf8(body.into())
             .map_err(|_| Refusal::Envelope(trunkline_openphone::event::EnvelopeError::NotUtf8))?;
@@ -84,7 +124,7 @@ impl WebhookEndpoint {
             envelope,
             source: Source::Webhook(verified.scheme),
             delivery_id: verified.delivery_id,
-            received_at: now,
+            received_at: self.clock.now(),
             headers: kept_headers(headers),
             body,
             correlation_id: correlation_id.to_owned(),
@@ -92,7 +132,7 @@ impl WebhookEndpoint {
         })
     }
 
-    async fn store(&self, delivery: Delivery) -> Result<(), Refusal> {
+    async fn store(&self, delivery: Delivery, version: Option<&Version>) -> Result<(), Refusal> {
         let event_type = delivery.envelope.event_type.clone();
         match self.door.hand_in(delivery, self.settings.commit_deadline).await? {
             Accepted::Seen => {
@@ -101,6 +141,7 @@ impl WebhookEndpoint {
             }
             Accepted::New { event, job } => {
                 self.metrics.accepted();
+                version.into_iter().for_each(Keyring::count);
                 if job.is_none() {
                     self.metrics.unknown_type();
                     tracing::warn!(event_type, event = event.0, "kept an event of a type no job knows");

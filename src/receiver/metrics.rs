@@ -3,7 +3,7 @@
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry};
 
 /// Every code a refusal can have, so that its counter exists before the first one.
-const REFUSALS: [&str; 19] = [
+const REFUSALS: [&str; 21] = [
     "body_too_large",
     "body_too_slow",
     "body_incomplete",
@@ -12,6 +12,8 @@ const REFUSALS: [&str; 19] = [
     "malformed",
     "busy",
     "no_secret",
+    "secret_awaited",
+    "secrets_stale",
     "storage_unavailable",
     "signature_missing",
     "signature_invalid",

@@ -15,7 +15,8 @@ mod refusal;
 use std::sync::Arc;
 use std::time::Duration;
 
-use trunkline_openphone::signature::{Secrets, Tolerance};
+use trunkline_jobs::secrets::Keyring;
+use trunkline_openphone::signature::Tolerance;
 use trunkline_platform::clock::Clock;
 use trunkline_platform::commit::Committer;
 use trunkline_platform::task::Tasks;
@@ -30,11 +31,11 @@ pub use refusal::Refusal;
 /// How the receiver behaves.
 #[derive(Debug)]
 pub struct ReceiverSettings {
-    pub secrets: Secrets,
+    pub keyring: Arc<Keyring>,
     pub tolerance: Tolerance,
     /// The largest body that is read, in bytes.
     pub max_body: usize,
-    /// How long a body may take to arrive.
+    /// How long a body may take to arrive, and what may be signed with a secret that is about to be known may wait for it.
     pub body_deadline: Duration,
     /// Bodies that may be on their way in at once; with `max_body` this bounds the memory they take.
     pub max_in_hand: usize,
@@ -57,7 +58,7 @@ pub struct ReceiverSettings {
 impl Default for ReceiverSettings {
     fn default() -> Self {
         Self {
-            secrets: Secrets::default(),
+            keyring: Arc::default(),
             tolerance: Tolerance::default(),
             max_body: 1024 * 1024,
             body_deadline: Duration::from_secs(5),

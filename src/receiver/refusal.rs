@@ -2,6 +2,7 @@
 
 use poem::Response;
 use poem::http::{StatusCode, header};
+use trunkline_jobs::secrets::Stale;
 use trunkline_openphone::event::EnvelopeError;
 use trunkline_openphone::signature::SignatureError;
 
@@ -24,6 +25,10 @@ pub enum Refusal {
     Envelope(#[from] EnvelopeError),
     #[error("no webhook secret is configured; send this one again later")]
     NoSecret,
+    #[error("it may be signed with a secret that is not known yet; send it again")]
+    SecretAwaited,
+    #[error("which secrets count is not known at the moment; send it again")]
+    SecretsStale(#[from] Stale),
     #[error("too many deliveries are waiting; send this one again")]
     Busy,
     #[error("the delivery could not be stored; send it again")]
@@ -39,7 +44,9 @@ impl Refusal {
             Self::ContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Signature(_) => StatusCode::UNAUTHORIZED,
-            Self::NoSecret | Self::Busy | Self::Storage => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoSecret | Self::SecretAwaited | Self::SecretsStale(_) | Self::Busy | Self::Storage => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 
@@ -54,6 +61,8 @@ impl Refusal {
             Self::Signature(error) => error.code(),
             Self::Envelope(_) => "malformed",
             Self::NoSecret => "no_secret",
+            Self::SecretAwaited => "secret_awaited",
+            Self::SecretsStale(_) => "secrets_stale",
             Self::Busy => "busy",
             Self::Storage => "storage_unavailable",
         }

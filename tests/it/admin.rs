@@ -27,6 +27,7 @@ use trunkline::source::Sources;
 use trunkline_jobs::campaigns::Holidays;
 use trunkline_jobs::contacts::number::Country;
 use trunkline_jobs::media::MediaStore;
+use trunkline_jobs::secrets::{RotationRules, Vault};
 use trunkline_platform::audit::{self, Actor, AuditFilter, AuditRow};
 use trunkline_platform::schedule::{Schedules, Source};
 use trunkline_platform::task::{NewTask, Tasks};
@@ -95,6 +96,7 @@ impl Site {
             },
             replays,
             schedules: schedules(),
+            secrets: Vault::new(env.db.clone(), None, RotationRules::default()),
         };
         let routes: Route = dashboard::routes(pages).nest("/api/v1", api);
         let acceptor = TcpListener::bind("127.0.0.1:0").into_acceptor().await.unwrap();

@@ -14,11 +14,12 @@ use trunkline_jobs::calls::stats::{
     Breakdown, CallStats, Filter, Group, Range, RefreshCallStats, StatsError, by_hour, stats,
 };
 use trunkline_jobs::contacts::ContactServices;
+use trunkline_jobs::subscriptions::SubscriptionServices;
 use trunkline_platform::db::{Stmt, Text};
 use trunkline_platform::testkit::run_job;
 
 use crate::harness::{Env, Program, both_engines};
-use crate::kept::Keeper;
+use crate::kept::{Keeper, no_secrets};
 
 const LINES: [(&str, &str); 2] = [("PN1", "+12125550199"), ("PN2", "+12125550198")];
 const USERS: [&str; 3] = ["US1", "US2", "US3"];
@@ -160,8 +161,10 @@ async fn refresh(env: &Env, keeper: &Keeper<'_>, zone: Tz) {
     let upkeep = keeper.services.upkeep.clone();
     let contacts = ContactServices::builtin().unwrap();
     let (forward, campaigns) = (keeper.services.forward.clone(), keeper.services.campaigns.clone());
+    let (secrets, subscriptions) = (no_secrets(&env.db), SubscriptionServices::default());
+    let db = env.db.clone();
     let services =
-        Services { db: env.db.clone(), contacts, media, provider, forward, campaigns, upkeep, zone };
+        Services { db, contacts, media, provider, forward, secrets, subscriptions, campaigns, upkeep, zone };
     run_job(&RefreshCallStats {}, Arc::new(services), env.clock.clone()).await.unwrap();
 }
 

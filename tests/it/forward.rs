@@ -10,6 +10,7 @@ use trunkline::access::Scope;
 use trunkline_jobs::Services;
 use trunkline_jobs::forward::endpoints::{self, EndpointError, EndpointRow, EndpointState, NewEndpoint};
 use trunkline_jobs::forward::{EventTypes, ForwardServices};
+use trunkline_jobs::subscriptions::SubscriptionServices;
 use trunkline_openphone::signature::{Secrets, Tolerance, verify};
 use trunkline_platform::audit::{Actor, AuditRow};
 use trunkline_platform::clock::Clock;
@@ -31,14 +32,26 @@ fn new(url: &str) -> NewEndpoint {
 
 /// The jobs, forwarding to what is listed.
 fn kit(env: &Env, keeper: &Keeper<'_>, forward: &ForwardServices) -> Kit<Services> {
-    let Services { db, contacts: _, media, provider, forward: _, campaigns, upkeep, zone } =
-        &*keeper.services;
+    let Services {
+        db,
+        contacts: _,
+        media,
+        provider,
+        forward: _,
+        secrets,
+        subscriptions: _,
+        campaigns,
+        upkeep,
+        zone,
+    } = &*keeper.services;
     let services = Services {
         db: db.clone(),
         contacts: trunkline_jobs::contacts::ContactServices::builtin().unwrap(),
         media: media.clone(),
         provider: provider.clone(),
         forward: forward.clone(),
+        secrets: secrets.clone(),
+        subscriptions: SubscriptionServices::default(),
         campaigns: campaigns.clone(),
         upkeep: upkeep.clone(),
         zone: *zone,

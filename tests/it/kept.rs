@@ -19,10 +19,12 @@ use trunkline_jobs::media::guard::AddressPolicy;
 use trunkline_jobs::media::thumbnail::Thumbnails;
 use trunkline_jobs::media::{FetchConfig, Fetcher, MediaMetrics, MediaServices, MediaStore, Sha256Hash};
 use trunkline_jobs::provider::{Provider, ProviderMetrics, RateLimit};
+use trunkline_jobs::secrets::{RotationRules, Vault};
+use trunkline_jobs::subscriptions::SubscriptionServices;
 use trunkline_jobs::upkeep::{Upkeep, UpkeepMetrics};
 use trunkline_openphone::event::Envelope;
 use trunkline_openphone::signature::Scheme;
-use trunkline_platform::db::{Stmt, Text};
+use trunkline_platform::db::{Db, Stmt, Text};
 use trunkline_platform::task::Tasks;
 use trunkline_platform::testkit::Kit;
 
@@ -104,6 +106,8 @@ impl<'e> Keeper<'e> {
             media,
             provider,
             forward: forward(&[]),
+            secrets: no_secrets(&env.db),
+            subscriptions: SubscriptionServices::default(),
             campaigns,
             upkeep,
             zone: chrono_tz::UTC,
@@ -259,6 +263,11 @@ pub(crate) fn fetcher_up_to(max_bytes: u64) -> Fetcher {
 
 pub(crate) async fn store(folder: &Path) -> MediaStore {
     MediaStore::local(folder.join("media")).await.unwrap()
+}
+
+/// No secrets but those of the configuration.
+pub(crate) fn no_secrets(db: &Db) -> Vault {
+    Vault::new(db.clone(), None, RotationRules::default())
 }
 
 /// No day off, and the breaker as the program comes with it.

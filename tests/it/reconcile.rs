@@ -18,10 +18,10 @@ use trunkline::receiver::{ReceiverMetrics, ReceiverSettings};
 use trunkline_jobs::Services;
 use trunkline_jobs::provider::{Provider, ProviderMetrics, RateLimit};
 use trunkline_jobs::reconcile::{self, Details, Order, ReconcilePage, StartReconcile};
+use trunkline_jobs::secrets::Keyring;
 use trunkline_openphone::client::{Client, ClientConfig};
 use trunkline_openphone::event::Generation;
 use trunkline_openphone::factory::Factory;
-use trunkline_openphone::signature::Secrets;
 use trunkline_openphone::simulator::{Simulator, SimulatorConfig, SimulatorHandle, Truth};
 use trunkline_platform::audit::{self, Actor};
 use trunkline_platform::db::Stmt;
@@ -44,8 +44,10 @@ async fn simulator(env: &Env, change: impl FnOnce(&mut SimulatorConfig)) -> Simu
     config.limits_by_clock = true;
     config.retry_scale = 0.0;
     let secrets = [config.standard_secret.expose_secret(), config.legacy_secret.expose_secret()];
-    let settings =
-        ReceiverSettings { secrets: Secrets::parse(secrets).unwrap(), ..ReceiverSettings::default() };
+    let settings = ReceiverSettings {
+        keyring: Arc::new(Keyring::fixed(secrets).unwrap()),
+        ..ReceiverSettings::default()
+    };
     let metrics = ReceiverMetrics::new(&prometheus::Registry::new()).unwrap();
     let ids = CorrelationIds::of_webhooks(1);
     let (webhooks, committer) =

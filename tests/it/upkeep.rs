@@ -8,6 +8,7 @@ use sqlx::Connection;
 use trunkline_jobs::Services;
 use trunkline_jobs::contacts::ContactServices;
 use trunkline_jobs::media::DownloadMedia;
+use trunkline_jobs::subscriptions::SubscriptionServices;
 use trunkline_jobs::upkeep::{
     self, Chore, CountStored, RemoveAttempts, RemoveAudit, RemoveEvents, RemoveHistory, RemoveKeys,
     RemoveTasks, RequeueMedia, RunRow, TidyDatabase, TrimRing, Upkeep, UpkeepJob,
@@ -21,7 +22,7 @@ use trunkline_platform::task::{NewTask, TaskFilter, TaskId, TaskState, Tasks};
 use trunkline_platform::testkit::Kit;
 
 use crate::harness::{Env, Program, both_engines, until};
-use crate::kept::Keeper;
+use crate::kept::{Keeper, no_secrets};
 
 trunkline_platform::statements! {
     FILL = split {
@@ -112,8 +113,10 @@ fn kit_with(env: &Env, keeper: &Keeper<'_>, change: impl FnOnce(&mut Upkeep)) ->
     let (forward, campaigns) = (keeper.services.forward.clone(), keeper.services.campaigns.clone());
     let contacts = ContactServices::builtin().unwrap();
     let (media, provider) = (keeper.services.media.clone(), keeper.services.provider.clone());
+    let (secrets, subscriptions) = (no_secrets(&env.db), SubscriptionServices::default());
     let (db, zone) = (env.db.clone(), chrono_tz::UTC);
-    let services = Services { db, contacts, media, provider, forward, campaigns, upkeep, zone };
+    let services =
+        Services { db, contacts, media, provider, forward, secrets, subscriptions, campaigns, upkeep, zone };
     let registry = Arc::new(trunkline_jobs::registry().unwrap());
     Kit::new(env.tasks(), registry, Arc::new(services), env.metrics.clone())
 }

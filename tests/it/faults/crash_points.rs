@@ -21,6 +21,7 @@ use crate::experiments::DECIDING;
 use crate::harness::judge::{all_ended, every_task, wrongs};
 use crate::harness::{Env, Program, both_engines, provider, provider_for, start_time, until};
 use crate::reconcile::RECONCILING;
+use crate::rotation::CHANGING;
 
 /// Under load, in this order: a take-over needs a worker that died with tasks in hand.
 const UNDER_LOAD: [&str; 12] = [
@@ -145,6 +146,7 @@ fn every_crash_point_in_the_source_is_died_at() {
         .chain(IMPORTING)
         .chain(RECONCILING)
         .chain(REPLAYING)
+        .chain(CHANGING)
         .map(str::to_owned)
         .collect();
     assert_eq!(named, known);

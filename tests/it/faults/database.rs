@@ -9,6 +9,7 @@ use trunkline_jobs::Services;
 use trunkline_jobs::contacts::ContactServices;
 use trunkline_jobs::media::guard::AddressPolicy;
 use trunkline_jobs::media::{FetchConfig, Fetcher, MediaStore};
+use trunkline_jobs::subscriptions::SubscriptionServices;
 use trunkline_platform::clock::Clock;
 use trunkline_platform::db::{Db, DbOptions};
 use trunkline_platform::job::{Job, Registry};
@@ -20,7 +21,7 @@ use crate::harness::judge::{all_ended, every_task};
 use crate::harness::log::{Echo, Logged, make_log, read_log};
 use crate::harness::proxy::proxy;
 use crate::harness::{Env, until};
-use crate::kept::{campaigns, forward, media, no_provider, upkeep};
+use crate::kept::{campaigns, forward, media, no_provider, no_secrets, upkeep};
 use crate::servers::Postgres;
 
 const TASKS: u64 = 1_500;
@@ -45,7 +46,20 @@ async fn services(env: &Env, db: Db) -> Arc<Services> {
     let media = media(fetcher.unwrap(), store);
     let contacts = ContactServices::builtin().unwrap();
     let (provider, forward, campaigns) = (no_provider(env), forward(&[]), campaigns());
-    Arc::new(Services { db, contacts, media, provider, forward, campaigns, upkeep, zone: chrono_tz::UTC })
+    let (secrets, subscriptions) = (no_secrets(&db), SubscriptionServices::default());
+    let zone = chrono_tz::UTC;
+    Arc::new(Services {
+        db,
+        contacts,
+        media,
+        provider,
+        forward,
+        secrets,
+        subscriptions,
+        campaigns,
+        upkeep,
+        zone,
+    })
 }
 
 async fn worker(env: &Env, db: Db) -> Workers {
