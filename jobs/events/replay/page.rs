@@ -78,7 +78,8 @@ impl ReplayEvents {
             tracing::info!(replay = run.id, "every event was replayed");
             return Ok(Done::new());
         }
-        Ok(Done::new().then(cx.follow_up(self)?.at(next_at)))
+        // At once: it waits there for its pace.
+        Ok(Done::new().then(cx.follow_up(self)?))
     }
 }
 
