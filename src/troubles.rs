@@ -163,8 +163,11 @@ impl Look {
             }
         }
         if self.dead > 0 {
-            let trouble =
-                Trouble::soon(format!("{} dead letters wait for somebody", self.dead), "dead-letters");
+            let what = match self.dead {
+                1 => "1 dead letter waits for somebody".to_owned(),
+                dead => format!("{dead} dead letters wait for somebody"),
+            };
+            let trouble = Trouble::soon(what, "dead-letters");
             found.push(trouble.page("/dead").command("trunkline dead groups"));
         }
         for limit in self.limits.iter().filter(|limit| limit.paused) {

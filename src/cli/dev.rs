@@ -137,7 +137,20 @@ impl DevCommand {
         settings.seed = self.seed.unwrap_or_else(|| clock.now().timestamp_micros().unsigned_abs());
         settings.retry_scale = 0.01;
         settings.journal = Some(data.join("simulator.jsonl"));
-        Simulator::start(settings).await.context("starting the simulated provider")
+        // Where it was at the last start, if that is free: files that were not fetched then are linked to there.
+        let place = data.join("simulator.address");
+        let last = std::fs::read_to_string(&place).ok().and_then(|text| text.trim().parse().ok());
+        let again = match last {
+            Some(listen) => Simulator::start(SimulatorConfig { listen, ..settings.clone() }).await.ok(),
+            None => None,
+        };
+        let simulator = match again {
+            Some(simulator) => simulator,
+            None => Simulator::start(settings).await.context("starting the simulated provider")?,
+        };
+        let address = simulator.addr().to_string();
+        std::fs::write(&place, address).with_context(|| format!("writing {}", place.display()))?;
+        Ok(simulator)
     }
 }
 

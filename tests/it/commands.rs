@@ -82,7 +82,7 @@ async fn dev_with_trouble_tells_what_is_wrong_and_how_to_mend_it() {
     let found = || told(&["doctor"]);
     until("both troubles are there", async || {
         let found = found();
-        found.contains("1 dead letters wait")
+        found.contains("1 dead letter waits")
             && found.contains("queue:media is paused, by operator:day-shift")
     })
     .await;
