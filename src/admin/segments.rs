@@ -10,7 +10,7 @@ use poem_openapi::{Object, OpenApi};
 use tokio::time::timeout;
 use trunkline_jobs::contacts::segments::{self as jobs, SegmentRow};
 
-use super::granted::{Granted, Operate, Read};
+use super::granted::{Granted, Operate, Read, View};
 use super::page::{Listing, Page, usual};
 use super::problem::Problem;
 use super::{Answer, Desk, Tag, people};
@@ -66,18 +66,20 @@ struct SegmentDeleted {
 impl SegmentsApi {
     /// List segments
     ///
-    /// By name.
+    /// By name. A filter that has names, addresses or numbers in it is masked; `unmask` takes the scope `pii` and is in the audit.
     #[oai(path = "/segments", method = "get", operation_id = "list_segments")]
     async fn list(
         &self,
-        _by: Granted<Read>,
+        by: Granted<Read>,
+        #[oai(default)] unmask: Query<bool>,
         cursor: Query<Option<String>>,
         #[oai(default = "usual", validator(minimum(value = "1"), maximum(value = "200")))] limit: Query<u32>,
     ) -> Answer<Page<Segment>> {
         let listing = Listing::of("segments", &());
         let after: Option<String> = listing.after(cursor.0.as_deref())?;
+        let view = by.view(unmask.0, "segments").await?;
         let rows = jobs::list(self.0.tasks.db(), after.as_deref(), limit.0 + 1).await?;
-        Ok(listing.page(rows, limit.0, |row| row.name.clone(), Segment::of))
+        Ok(listing.page(rows, limit.0, |row| row.name.clone(), |row| Segment::of(row, view)))
     }
 
     /// Save a segment
@@ -88,7 +90,8 @@ impl SegmentsApi {
         let Json(SegmentToSave { name, filter, reason }) = body;
         let (filter, tasks) = (people::filter(&by, &filter)?, &self.0.tasks);
         jobs::create(tasks.db(), &name, &filter, &by.actor(reason), tasks.clock().now()).await?;
-        Ok(Json(Segment::of(jobs::show(tasks.db(), &name).await?)))
+        let view = by.view(false, "segments").await?;
+        Ok(Json(Segment::of(jobs::show(tasks.db(), &name).await?, view)))
     }
 
     /// Count contacts
@@ -110,8 +113,9 @@ impl SegmentsApi {
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail)
         };
         let count = timeout(LONGEST, jobs::count(db, &filter, now)).await.map_err(late)??;
+        let view = by.view(false, "segments").await?;
         Ok(Json(SegmentCount {
-            filter: filter.to_string(),
+            filter: people::shown(&filter.to_string(), view),
             people: count.people,
             opted_out: count.opted_out,
             kept_out: count.kept_out,
@@ -121,8 +125,15 @@ impl SegmentsApi {
 
     /// Show a segment
     #[oai(path = "/segments/:name", method = "get", operation_id = "show_segment")]
-    async fn show(&self, _by: Granted<Read>, name: Path<String>) -> Answer<Segment> {
-        Ok(Json(Segment::of(jobs::show(self.0.tasks.db(), &name).await?)))
+    async fn show(
+        &self,
+        by: Granted<Read>,
+        name: Path<String>,
+        #[oai(default)] unmask: Query<bool>,
+    ) -> Answer<Segment> {
+        let row = jobs::show(self.0.tasks.db(), &name).await?;
+        let view = by.view(unmask.0, &format!("segment:{}", row.name)).await?;
+        Ok(Json(Segment::of(row, view)))
     }
 
     /// Delete a segment
@@ -144,8 +155,8 @@ impl SegmentsApi {
 }
 
 impl Segment {
-    fn of(row: SegmentRow) -> Self {
+    fn of(row: SegmentRow, view: View) -> Self {
         let SegmentRow { name, filter, created_by, created_at } = row;
-        Self { name, filter, created_by, created_at }
+        Self { name, filter: people::shown(&filter, view), created_by, created_at }
     }
 }

@@ -90,6 +90,12 @@ both_engines! {
         }
         assert_eq!(all(&pii.read("/contacts?filter=name~an").await, "number"), ["+*******0101"]);
         assert_eq!(all(&ops.read("/contacts?filter=field.plan:gold").await, "number"), ["+*******0101"]);
+        let both = Caller::new(&site, &[Scope::Operate, Scope::Pii]).await;
+        both.done("/segments", json!({"name": "anns", "filter": "name~ann"})).await;
+        assert_eq!(ops.read("/segments/anns").await["filter"], "[8 chars]");
+        assert_eq!(pii.read("/segments/anns?unmask=true").await["filter"], "name~ann");
+        assert_eq!(all(&ops.read("/segments").await, "filter"), ["[8 chars]"]);
+        ops.untold("/segments?unmask=true", StatusCode::FORBIDDEN, "forbidden").await;
         let page = ops.read("/contacts?limit=1").await;
         let cursor = page["next"].as_str().unwrap();
         let read = base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, cursor).unwrap();

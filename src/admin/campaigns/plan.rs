@@ -4,6 +4,9 @@ use poem_openapi::{Enum, Object};
 use trunkline_jobs::campaigns::experiment::{self, WinnerRule};
 use trunkline_jobs::campaigns::{self as jobs, Audience, Plan, sms};
 
+use super::super::granted::View;
+use super::super::people::shown;
+
 /// What becomes of somebody whose record lacks a variable that has no default
 #[derive(Clone, Copy, Debug, Enum)]
 #[oai(rename = "MissingVariable", rename_all = "snake_case")]
@@ -140,7 +143,10 @@ impl CampaignAudience {
         match audience {
             Audience::Everyone => of("everyone"),
             Audience::Tag(tag) => Self { tag: Some(tag.clone()), ..of("tag") },
-            Audience::Segment(filter) => Self { filter: Some(filter.to_string()), ..of("filter") },
+            Audience::Segment(filter) => {
+                let filter = shown(&filter.to_string(), View::of(false));
+                Self { filter: Some(filter), ..of("filter") }
+            }
             Audience::List => of("list"),
         }
     }
