@@ -2,6 +2,7 @@
 //! and states by looking at each event, so a stretch ends after so many however few of them match.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
@@ -17,6 +18,8 @@ pub(super) const STRETCH: usize = 250;
 /// How far the time at which an event came may lie behind that of an earlier one. Clocks of receivers that differ by more
 /// than minutes refuse every webhook, by the time it was signed.
 const DISORDER: TimeDelta = TimeDelta::hours(1);
+/// The longest a statement may take. Which index is the quick one depends on how rare the type is.
+const LIMIT: Duration = Duration::from_secs(5);
 /// When no event ever comes: 9999.
 const NEVER: i64 = 253_402_300_799;
 
@@ -204,7 +207,7 @@ pub(super) async fn stretch(
     if filter.state == Some(EventState::Unknown) || filter.event_type.is_some() {
         query = query.bind(filter.event_type.as_deref());
     }
-    let mut session = db.read().await?;
+    let mut session = db.look(LIMIT).await?;
     let rows: Vec<Row> = query.all(&mut session).await?;
     let looked = rows.len();
     let rest = rows.last().filter(|_| looked == most).map(|row| match way {
@@ -220,6 +223,7 @@ pub(super) async fn stretch(
         Some(_) => states(&mut session, rows.iter().map(|(event, _)| event)).await?,
         None => HashMap::new(),
     };
+    session.commit().await?;
     let found = rows
         .into_iter()
         .map(|(event, body)| FoundEvent { state: states.get(&event.id).copied(), event, body })

@@ -317,7 +317,7 @@ fn a_value_out_of_range_is_refused_with_the_range_and_its_place() {
 fn a_queue_that_no_job_has_is_refused_with_the_queues_there_are() {
     let problems = given().variable("TRUNKLINE_WORKERS_QUEUES_MEDAI", "4").problems();
     let expected = "workers.queues.medai (TRUNKLINE_WORKERS_QUEUES_MEDAI): no job has this queue; \
-                    the queues are events, media, sends, upkeep\n";
+                    the queues are events, forward, media, sends, upkeep\n";
     assert_eq!(problems, expected);
 }
 

@@ -93,7 +93,7 @@ both_engines! {
         let would = run(&program, &["dead", "replay", "--kind", "message.received", "--dry-run"]);
         assert_eq!((&would["retried"], &would["refused"]), (&json!(3), &json!(0)));
         let told = refused(&program, &["dead", "replay", "--kind", "message.received"]);
-        assert!(told.contains("exit status: 3") && told.contains("1 retried"), "{told}");
+        assert!(told.contains("ended with 3:") && told.contains("1 retried"), "{told}");
         until("it is dead again", async || run(&program, &["dead", "groups"])[0]["count"] == 3).await;
         assert!(refused(&program, &["dead", "replay"]).contains("--fingerprint"));
         assert!(refused(&program, &["dead", "replay", "--all", "--pace", "fast"]).contains("20/s"));

@@ -129,11 +129,14 @@ both_engines! {
         let id = begun(&keeper, all(), 1_000).await;
         keeper.kit().advance(TimeDelta::minutes(1)).await.unwrap();
         let row = shown(&env, id).await;
-        assert_eq!((row.state.as_str(), row.replayed, row.jobless, row.expected), ("complete", 120, 1, Some(121)), "{row:?}");
+        let events = every_event(&env).await.unwrap();
+        let jobless = events.iter().filter(|event| event.job.is_none()).count() as i64;
+        assert!(jobless >= 1, "one is of a type that no job knows");
+        let told = (row.state.as_str(), row.replayed, row.jobless, row.expected);
+        assert_eq!(told, ("complete", 121 - jobless, jobless, Some(121)), "{row:?}");
         assert_eq!(keeper.kept().await, kept);
         keeper.assert_nothing_failed().await;
 
-        let events = every_event(&env).await.unwrap();
         let tasks = every_task(&keeper.tasks).await.unwrap();
         for event in events.iter().filter(|event| event.job.is_some()) {
             let cause = format!("replay:{}", event.id);
@@ -296,8 +299,8 @@ async fn events_are_sent_to_a_development_copy_signed_anew() {
 
     std::fs::write(&file, "c2VjcmV0IG9mIG5vYm9keQ==").unwrap();
     let refused = send(&[]).unwrap_err().to_string();
-    assert!(refused.contains("exit status: 1"), "{refused}");
+    assert!(refused.contains("ended with 1:"), "{refused}");
     copy.stop().await.unwrap();
     let nobody = send(&[]).unwrap_err().to_string();
-    assert!(nobody.contains("exit status: 1"), "{nobody}");
+    assert!(nobody.contains("ended with 1:"), "{nobody}");
 }

@@ -154,6 +154,7 @@ both_engines! {
         let kit = kit(&env, &keeper, &forward);
         sink.answers(500);
         keeper.tell(&events(2)).await;
+        kit.drain().await.unwrap();
         kit.advance(TimeDelta::minutes(5)).await.unwrap();
         let failed = ("failed".to_owned(), 3, Some(500));
         assert_eq!(states(&env, row.id).await, [failed.clone(), failed]);

@@ -15,7 +15,6 @@ const BY_INDEX: &[(&str, &[&str])] = &[
     ("COUNT_HOURS", &["calls_created"]),
     ("DELETE_KEYS", &["unique_periods_until"]),
     ("DIALLED", &["calls_line", "calls_created"]),
-    ("DOWNWARDS_OF_TYPE", &["events_type"]),
     ("DOWNWARDS_UNKNOWN", &["events_unknown"]),
     ("FIND_RUNNING", &["campaigns_under_way"]),
     ("FIND_UNKNOWN", &["sends_open"]),
@@ -34,7 +33,6 @@ const BY_INDEX: &[(&str, &[&str])] = &[
     ("SIZE_TICKS", &["schedule_ticks_tick_at"]),
     ("TASKS_OF_EVENTS", &["tasks_correlation"]),
     ("UNDECIDED_CAMPAIGNS", &["campaigns_under_way"]),
-    ("UPWARDS_OF_TYPE", &["events_type"]),
     ("UPWARDS_UNKNOWN", &["events_unknown"]),
     ("WAITING", &["media_waiting", "media_owner", "media_state"]),
 ];
@@ -45,6 +43,7 @@ const NIGHTLY: &str =
 
 /// Statements that read whole tables on one engine, or seem to, and why that is well.
 const WHOLE_TABLES: &[(&str, &str)] = &[
+    ("COMPARE_TOLD", "compares days of webhooks for whoever moves to the new ones, once, while they wait"),
     ("COUNT_EVENTS", "counts all, once an hour or while there are few"),
     ("COUNT_MEDIA", "counts all, once an hour or while there are few"),
     ("DELETE_AUDIT", NIGHTLY),
