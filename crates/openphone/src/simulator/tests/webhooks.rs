@@ -29,6 +29,11 @@ fn wanted(url: &Url) -> NewSubscription {
     }
 }
 
+/// The deliveries that came. Whoever does not know the secret of a webhook refuses each, so it comes more than once.
+fn deliveries(inbox: &Inbox) -> BTreeSet<String> {
+    inbox.all().into_iter().filter_map(|received| received.delivery_id).collect()
+}
+
 #[tokio::test]
 async fn a_present_webhook_is_made_changed_told_and_deleted() {
     let (_, simulator, client) = started(Duration::ZERO).await;
@@ -45,15 +50,15 @@ async fn a_present_webhook_is_made_changed_told_and_deleted() {
     let mut factory = Factory::new(9);
     let event = factory.event(EventType::MessageReceived, Generation::Dated, now()).unwrap();
     let first = simulator.emit(event).await.unwrap();
-    let told = inbox.all();
+    let told = deliveries(&inbox);
     assert_eq!(told.len(), 1);
-    assert_ne!(told[0].delivery_id.as_ref(), Some(&first.delivery_id), "each has deliveries of its own");
+    assert!(!told.contains(&first.delivery_id), "each has deliveries of its own");
     let call = factory.event(EventType::CallCompleted, Generation::Dated, now()).unwrap();
     simulator.emit(call).await.unwrap();
-    assert_eq!(inbox.all().len(), 1, "it tells what it was made for");
+    assert_eq!(deliveries(&inbox), told, "it tells what it was made for");
     client.test_webhook(&made.id, "message.delivered").await.unwrap();
     let come = async {
-        while inbox.all().len() < 2 {
+        while deliveries(&inbox).len() < 2 {
             tokio::task::yield_now().await;
         }
     };
