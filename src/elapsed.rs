@@ -1,6 +1,7 @@
-//! Lengths of time as people say them.
+//! Lengths of time as people say them, and times as people write them.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use trunkline_platform::duration;
 
 /// How long ago a time was, or how far ahead it is.
 pub fn relative(time: DateTime<Utc>, now: DateTime<Utc>) -> String {
@@ -25,9 +26,43 @@ pub fn roughly(length: TimeDelta) -> String {
     }
 }
 
+/// A time as RFC 3339 has it.
+pub fn time(text: &str) -> Option<DateTime<Utc>> {
+    DateTime::parse_from_rfc3339(text).ok().map(|time| time.to_utc())
+}
+
+/// A length of time: `90s`, `2h`.
+pub fn delta(text: &str) -> Option<TimeDelta> {
+    duration::parse(text).and_then(|length| TimeDelta::from_std(length).ok())
+}
+
+/// A time as RFC 3339 has it, or how long ago it was: `2h`. None, too, if no calendar goes back so far.
+pub fn past(text: &str, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    time(text).or_else(|| now.checked_sub_signed(delta(text)?))
+}
+
+/// A time by how far ahead it is: `5m`. None, too, if no calendar goes so far.
+pub fn ahead(text: &str, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    now.checked_add_signed(delta(text)?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_that_no_calendar_has_is_none() {
+        let now = time("2026-03-02T09:00:00Z").unwrap();
+        assert_eq!(past("2h", now), time("2026-03-02T07:00:00Z"));
+        assert_eq!(past("2026-03-01T10:00:00+01:00", now), time("2026-03-01T09:00:00Z"));
+        assert_eq!(ahead("5m", now), time("2026-03-02T09:05:00Z"));
+        // The first is a length of time still, the second is none.
+        assert!(delta("99999999d").is_some());
+        for far in ["99999999d", "99999999999999d", "soon", ""] {
+            assert_eq!((past(far, now), ahead(far, now)), (None, None), "{far}");
+        }
+        assert_eq!(ahead("2026-03-02T09:00:00Z", now), None);
+    }
 
     #[test]
     fn times_are_told_by_their_distance() {

@@ -1,4 +1,5 @@
-//! Filters of events in words, as the command line, the API and the pages tell them.
+//! Filters of events in words, as the command line and the pages tell them. A page's address has the same names and words, so
+//! that it can be read back.
 
 use chrono::SecondsFormat;
 use trunkline_jobs::events::EventFilter;

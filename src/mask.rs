@@ -5,9 +5,12 @@
 //! people apart; links lose what would let anybody open them. A run of digits inside a word with letters is left
 //! alone: that is how the provider's ids look.
 //!
-//! In what we write ourselves (errors, logs) only international numbers are looked for.
+//! In what we write ourselves (errors, logs) only international numbers are looked for. A filter of people that looks
+//! into names, addresses or numbers has some in it: it is hidden whole.
 
 use serde_json::{Map, Value, json};
+use trunkline_jobs::contacts::people::Person;
+use trunkline_jobs::contacts::segments::Filter;
 
 /// The fewest digits of a phone number.
 const SHORTEST_PHONE: usize = 7;
@@ -67,6 +70,15 @@ pub fn phone(number: &str) -> String {
 /// A text by its length.
 pub fn text(text: &str) -> String {
     format!("[{} chars]", text.chars().count())
+}
+
+/// A filter of people, by its length if it may tell of them: if it looks into names, addresses or numbers, or nobody can
+/// say what it looks into.
+pub fn filter(told: &str) -> String {
+    match told.parse::<Filter>() {
+        Ok(filter) if !filter.is_personal() => told.to_owned(),
+        _ => text(told),
+    }
 }
 
 /// A JSON document without what tells of people. One that is not JSON is hidden whole.
@@ -129,6 +141,21 @@ impl View {
         if self.unmask { said.to_owned() } else { text(said) }
     }
 
+    /// A filter of people.
+    pub fn filter(self, told: &str) -> String {
+        if self.unmask { told.to_owned() } else { filter(told) }
+    }
+
+    /// Somebody whom campaigns can text.
+    pub fn person(self, mut person: Person) -> Person {
+        person.number = self.number(&person.number);
+        let texts = [&mut person.first_name, &mut person.last_name, &mut person.company, &mut person.email];
+        for text in texts.into_iter().flatten().chain(person.fields.values_mut()) {
+            *text = self.said(text);
+        }
+        person
+    }
+
     /// A stored JSON document.
     pub fn json(self, text: &str) -> Value {
         if self.unmask {
@@ -186,7 +213,11 @@ fn masked(value: Value) -> Value {
         Value::Array(items) => items.into_iter().map(masked).collect(),
         Value::Object(fields) => {
             let field = |(name, value): (String, Value)| {
-                let value = if is_telling(&name) { hidden(value) } else { masked(value) };
+                let value = match value {
+                    value if is_telling(&name) => hidden(value),
+                    Value::String(told) if is_filter(&name) => Value::String(line(&filter(&told))),
+                    value => masked(value),
+                };
                 (replace_phones(&name, true), value)
             };
             Value::Object(fields.into_iter().map(field).collect::<Map<_, _>>())
@@ -215,6 +246,11 @@ fn hidden(value: Value) -> Value {
 fn is_telling(name: &str) -> bool {
     let name = name.replace('_', "").to_ascii_lowercase();
     TELLING.binary_search(&name.as_str()).is_ok()
+}
+
+/// Whether a filter of people stands under this name, if a text does.
+fn is_filter(name: &str) -> bool {
+    matches!(name, "filter" | "segment")
 }
 
 /// Whether all of it is one phone number.
@@ -283,6 +319,32 @@ mod tests {
             }},
         });
         assert_eq!(json(&event.to_string()), expected);
+    }
+
+    #[test]
+    fn a_filter_that_looks_into_people_is_hidden_and_any_other_stays() {
+        for (told, shown) in [
+            ("tag:vip -state:TX last_reply<30d", "tag:vip -state:TX last_reply<30d"),
+            ("", ""),
+            ("name~ann", "[8 chars]"),
+            ("tag:vip (state:TX or email:ann@example.com)", "[43 chars]"),
+            ("number~555", "[10 chars]"),
+            ("ann", "[3 chars]"),
+        ] {
+            assert_eq!(filter(told), shown);
+            assert_eq!(View::of(false).filter(told), shown);
+            assert_eq!(View::of(true).filter(told), told);
+            // As the audit keeps it of segments and exports, and of campaigns.
+            let of_segment = json!({"filter": told, "unmask": false});
+            assert_eq!(json(&of_segment.to_string()), json!({"filter": shown, "unmask": false}));
+            let of_campaign = json!({"audience": {"segment": told}});
+            assert_eq!(json(&of_campaign.to_string()), json!({"audience": {"segment": shown}}));
+        }
+        // Filters of events are objects.
+        let of_events = json!({"filter": {"type": "call.ringing", "text": "divorce"}});
+        let told = json!({"filter": {"type": "call.ringing", "text": "[7 chars]"}});
+        assert_eq!(json(&of_events.to_string()), told);
+        assert_eq!(View::of(true).json(&of_events.to_string()), of_events);
     }
 
     #[test]

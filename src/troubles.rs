@@ -145,7 +145,7 @@ impl Look {
         self.workers.iter().filter(move |worker| worker.lease_until > now)
     }
 
-    /// The urgent ones first.
+    /// What is not as it should be, table by table: [`ranked`] puts the urgent ones first.
     pub fn troubles(&self, now: DateTime<Utc>) -> Vec<Trouble> {
         let mut found = Vec::new();
         if self.alive(now).next().is_none() {
@@ -188,12 +188,12 @@ impl Look {
             found.push(Trouble::soon(what, "opt-outs").command("trunkline optouts review"));
         }
         for Paused { id, reason } in &self.paused {
-            let what = format!("The campaign {id} is paused: {reason}");
+            let what = format!("The campaign {id} is paused: {}", mask::phones_in(reason));
             let command = format!("trunkline campaigns show {id}");
             found.push(Trouble::soon(what, "campaigns").command(command));
         }
         for (sender, reason) in &self.held {
-            let what = format!("The number {sender} sends nothing: {reason}");
+            let what = format!("The number {sender} sends nothing: {}", mask::phones_in(reason));
             found.push(Trouble::soon(what, "campaigns").command("trunkline campaigns numbers"));
         }
         if let Some((run, error)) = &self.reconcile {
@@ -227,7 +227,7 @@ impl Look {
             let trouble = Trouble::soon(what, "upgrading").page("/tasks?q=state%3Apending");
             found.push(trouble.command("trunkline stats"));
         }
-        ranked(found)
+        found
     }
 }
 
@@ -244,7 +244,7 @@ pub fn of_checks(checks: &Checks) -> Vec<Trouble> {
         let problem = check.and_then(|check| check.problem.as_deref())?;
         Some(Trouble { urgent, ..Trouble::now(format!("{name}: {}", mask::phones_in(problem)), runbook) })
     });
-    ranked(found.collect())
+    found.collect()
 }
 
 /// The urgent ones first, else in their order.

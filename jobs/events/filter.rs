@@ -128,11 +128,14 @@ impl FromStr for EventState {
 }
 
 impl EventFilter {
-    /// The same with the number in E.164, if it can be meant.
+    /// The same with the number in E.164 and without what is blank, if it can be meant.
     ///
     /// # Errors
     /// When no event can be as described.
     pub fn checked(mut self) -> Result<Self, FilterError> {
+        for text in [&mut self.event_type, &mut self.number, &mut self.text] {
+            *text = text.take().filter(|text| !text.trim().is_empty());
+        }
         for (what, text) in [("type", &self.event_type), ("text", &self.text)] {
             if text.as_deref().is_some_and(|text| text.chars().count() > LONGEST) {
                 return Err(FilterError::TooLong(what));
@@ -242,6 +245,8 @@ mod tests {
         ] {
             assert!(bad.checked().is_err());
         }
+        let blank = EventFilter { text: Some(" ".to_owned()), number: Some(String::new()), ..filter.clone() };
+        assert!(blank.checked().unwrap().is_empty());
         assert!(filter.checked().unwrap().is_empty());
     }
 

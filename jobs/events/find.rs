@@ -3,13 +3,12 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use trunkline_platform::db::{Db, DbError};
+use trunkline_platform::task::TaskId;
 
 use super::filter::EventFilter;
-use super::scan::{STRETCH, Stretch, Way, Window, states, stretch, window};
+use super::scan::{self, STRETCH, Stretch, Way, Window, gather, states, stretch, tell_states, window};
 use super::store::{EventId, EventSummary, FoundEvent};
 
-/// Events that one page looks at for those it shows.
-const MOST_LOOKED: usize = 5_000;
 /// Events that a count shows.
 const SAMPLE: usize = 10;
 
@@ -31,36 +30,19 @@ pub async fn find(
     limit: usize,
 ) -> Result<Found, DbError> {
     let limit = limit.clamp(1, 1_000);
-    let mut rest = Some(window(&mut db.read().await?, filter).await?);
-    if let (Some(window), Some(before)) = (&mut rest, before) {
+    let mut window = window(&mut db.read().await?, filter).await?;
+    if let Some(before) = before {
         window.last = window.last.min(before.0.saturating_sub(1));
     }
-    // Without words and states every event that is looked at is one that is found.
-    let sieved = filter.words().is_some() || filter.state.is_some();
-    let step = if sieved { STRETCH } else { limit + 1 };
-    let (mut events, mut looked) = (Vec::new(), 0);
-    while let Some(window) = rest
-        && events.len() <= limit
-        && looked < MOST_LOOKED
-    {
-        let next = stretch(db, filter, window, Way::NewestFirst, (step, false)).await?;
-        looked += next.looked;
-        rest = next.rest;
-        events.extend(next.found);
-    }
+    let Stretch { found: mut events, rest, .. } =
+        gather(db, filter, window, Way::NewestFirst, (limit + 1, false)).await?;
     let mut next = rest.map(|rest| EventId(rest.last + 1));
     if events.len() > limit {
         events.truncate(limit);
         next = events.last().map(|found| found.event.id);
     }
     if filter.state.is_none() {
-        let states = states(&mut db.read().await?, events.iter().map(|found| &found.event)).await?;
-        for found in &mut events {
-            found.state = states.get(&found.event.id).copied();
-        }
-    }
-    for found in &mut events {
-        found.body = None;
+        tell_states(&mut db.read().await?, &mut events).await?;
     }
     Ok(Found { events, next })
 }
@@ -68,6 +50,14 @@ pub async fn find(
 /// What became of one event.
 pub async fn state_of(db: &Db, event: &EventSummary) -> Result<Option<super::EventState>, DbError> {
     Ok(states(&mut db.read().await?, std::iter::once(event)).await?.remove(&event.id))
+}
+
+/// The tasks of one event itself, the newest first.
+pub async fn tasks_of(db: &Db, event: &EventSummary) -> Result<Vec<TaskId>, DbError> {
+    let tasks = scan::tasks_of(&mut db.read().await?, std::iter::once(event)).await?;
+    let mut ids: Vec<TaskId> = tasks.into_iter().map(|task| task.id).collect();
+    ids.sort_unstable_by_key(|id| std::cmp::Reverse(*id));
+    Ok(ids)
 }
 
 /// What a filter takes, without anything being done.
@@ -102,9 +92,21 @@ pub async fn survey(
     db: &Db,
     filter: &EventFilter,
     most: u64,
+    told: impl FnMut(&Survey),
+) -> Result<Survey, DbError> {
+    let window = window(&mut db.read().await?, filter).await?;
+    survey_in(db, filter, window, most, told).await
+}
+
+/// The same within a window.
+pub(super) async fn survey_in(
+    db: &Db,
+    filter: &EventFilter,
+    window: Window,
+    most: u64,
     mut told: impl FnMut(&Survey),
 ) -> Result<Survey, DbError> {
-    let mut rest = Some(window(&mut db.read().await?, filter).await?).filter(Window::has_any);
+    let mut rest = Some(window).filter(Window::has_any);
     let mut survey = Survey::default();
     while let Some(window) = rest
         && survey.looked < most

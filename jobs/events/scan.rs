@@ -15,6 +15,8 @@ use super::store::{EventId, EventSummary, FoundEvent};
 /// Events of one stretch: their bodies are in memory, and each is two rows for the look at its tasks, which SQLite takes a
 /// thousand at a time.
 pub(super) const STRETCH: usize = 250;
+/// Events that are looked at for those of one page.
+const MOST_LOOKED: usize = 5_000;
 /// How far the time at which an event came may lie behind that of an earlier one. Clocks of receivers that differ by more
 /// than minutes refuse every webhook, by the time it was signed.
 const DISORDER: TimeDelta = TimeDelta::hours(1);
@@ -23,7 +25,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 /// When no event ever comes: 9999.
 const NEVER: i64 = 253_402_300_799;
 
-/// Of a [`Row`].
+/// Of a [`FoundEvent`].
 const COLUMNS: &str =
     "SELECT id, scheme, event_id, event_type, api_version, job, occurred_at, received_at, correlation_id,
          CASE WHEN CAST($6 AS BOOLEAN) THEN body END AS body FROM events
@@ -110,49 +112,6 @@ struct Came {
     received_at: DateTime<Utc>,
 }
 
-#[derive(sqlx::FromRow)]
-struct Row {
-    id: EventId,
-    scheme: String,
-    event_id: String,
-    event_type: String,
-    api_version: Option<String>,
-    job: Option<String>,
-    occurred_at: Option<DateTime<Utc>>,
-    received_at: DateTime<Utc>,
-    correlation_id: String,
-    body: Option<String>,
-}
-
-impl Row {
-    fn into_parts(self) -> (EventSummary, Option<String>) {
-        let Self {
-            id,
-            scheme,
-            event_id,
-            event_type,
-            api_version,
-            job,
-            occurred_at,
-            received_at,
-            correlation_id,
-            body,
-        } = self;
-        let summary = EventSummary {
-            id,
-            scheme,
-            event_id,
-            event_type,
-            api_version,
-            job,
-            occurred_at,
-            received_at,
-            correlation_id,
-        };
-        (summary, body)
-    }
-}
-
 /// Where the events of a filter lie.
 pub(super) async fn window(session: &mut Session, filter: &EventFilter) -> Result<Window, DbError> {
     let Edges { first, last } = EDGES.query().one(session).await?;
@@ -208,28 +167,55 @@ pub(super) async fn stretch(
         query = query.bind(filter.event_type.as_deref());
     }
     let mut session = db.look(LIMIT).await?;
-    let rows: Vec<Row> = query.all(&mut session).await?;
-    let looked = rows.len();
-    let rest = rows.last().filter(|_| looked == most).map(|row| match way {
-        Way::OldestFirst => Window { after: row.id.0, ..window },
-        Way::NewestFirst => Window { last: row.id.0 - 1, ..window },
+    let mut found: Vec<FoundEvent> = query.all(&mut session).await?;
+    let looked = found.len();
+    let rest = found.last().filter(|_| looked == most).map(|last| match way {
+        Way::OldestFirst => Window { after: last.event.id.0, ..window },
+        Way::NewestFirst => Window { last: last.event.id.0 - 1, ..window },
     });
-    let tells = |row: &Row| {
-        words.as_ref().is_none_or(|words| row.body.as_deref().is_some_and(|body| words.are_in(body)))
-    };
-    let rows: Vec<(EventSummary, Option<String>)> =
-        rows.into_iter().filter(tells).map(Row::into_parts).collect();
-    let states = match filter.state {
-        Some(_) => states(&mut session, rows.iter().map(|(event, _)| event)).await?,
-        None => HashMap::new(),
-    };
+    if let Some(words) = &words {
+        found.retain(|found| found.body.as_deref().is_some_and(|body| words.are_in(body)));
+    }
+    if !bodies {
+        found.iter_mut().for_each(|found| found.body = None);
+    }
+    if filter.state.is_some() {
+        tell_states(&mut session, &mut found).await?;
+        found.retain(|found| found.state == filter.state);
+    }
     session.commit().await?;
-    let found = rows
-        .into_iter()
-        .map(|(event, body)| FoundEvent { state: states.get(&event.id).copied(), event, body })
-        .filter(|found| filter.state.is_none() || found.state == filter.state)
-        .collect();
     Ok(Stretch { found, looked, rest: rest.filter(Window::has_any) })
+}
+
+/// The next events of a window, until `most` of them are as described or so many were looked at; it can be a few more.
+pub(super) async fn gather(
+    db: &Db,
+    filter: &EventFilter,
+    window: Window,
+    way: Way,
+    (most, bodies): (usize, bool),
+) -> Result<Stretch, DbError> {
+    // Without words and states every event that is looked at is found, and what is left over would be looked at again.
+    let sieved = filter.words().is_some() || filter.state.is_some();
+    let mut all = Stretch { rest: Some(window), ..Stretch::default() };
+    while let Some(window) = all.rest
+        && all.found.len() < most
+        && all.looked < MOST_LOOKED
+    {
+        let step = if sieved { STRETCH } else { most - all.found.len() };
+        let next = stretch(db, filter, window, way, (step, bodies)).await?;
+        all.looked += next.looked;
+        all.rest = next.rest;
+        all.found.extend(next.found);
+    }
+    Ok(all)
+}
+
+/// Says of each what became of it.
+pub(super) async fn tell_states(session: &mut Session, found: &mut [FoundEvent]) -> Result<(), DbError> {
+    let states = states(session, found.iter().map(|found| &found.event)).await?;
+    found.iter_mut().for_each(|found| found.state = states.get(&found.event.id).copied());
+    Ok(())
 }
 
 #[derive(Serialize)]
@@ -239,11 +225,22 @@ struct Wanted<'e> {
 }
 
 #[derive(sqlx::FromRow)]
-struct TaskOf {
-    id: TaskId,
+pub(super) struct TaskOf {
+    pub(super) id: TaskId,
     cause: String,
     #[sqlx(try_from = "String")]
     state: TaskState,
+}
+
+/// The tasks of events themselves; what followed from those has other causes.
+pub(super) async fn tasks_of<'e>(
+    session: &mut Session,
+    events: impl Iterator<Item = &'e EventSummary>,
+) -> Result<Vec<TaskOf>, DbError> {
+    let wanted: Vec<Wanted<'_>> = events
+        .flat_map(|event| event.causes().map(|cause| Wanted { correlation_id: &event.correlation_id, cause }))
+        .collect();
+    TASKS_OF_EVENTS.bind(Rows::of(&wanted)?).all(session).await
 }
 
 /// What became of events: how the newest task of each stands.
@@ -258,11 +255,7 @@ pub(super) async fn states<'e>(
     if known.is_empty() {
         return Ok(states);
     }
-    let wanted: Vec<Wanted<'_>> = known
-        .iter()
-        .flat_map(|event| event.causes().map(|cause| Wanted { correlation_id: &event.correlation_id, cause }))
-        .collect();
-    let tasks: Vec<TaskOf> = TASKS_OF_EVENTS.bind(Rows::of(&wanted)?).all(session).await?;
+    let tasks = tasks_of(session, known.iter().copied()).await?;
     let mut newest: HashMap<&str, &TaskOf> = HashMap::new();
     for task in &tasks {
         let kept = newest.entry(task.cause.as_str()).or_insert(task);

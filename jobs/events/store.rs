@@ -75,7 +75,7 @@ pub struct EventRow {
 }
 
 /// A stored event without its body.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, sqlx::FromRow)]
 pub struct EventSummary {
     pub id: EventId,
     /// How it came: `standard`, `legacy`, or `reconciled` when we asked for it.
@@ -114,11 +114,13 @@ impl EventSummary {
 }
 
 /// An event that is as it was described.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, sqlx::FromRow)]
 pub struct FoundEvent {
     #[serde(flatten)]
+    #[sqlx(flatten)]
     pub event: EventSummary,
     /// What became of it; absent where nobody asked.
+    #[sqlx(skip)]
     pub state: Option<EventState>,
     /// The body as it came; absent where nobody asked.
     #[serde(skip)]

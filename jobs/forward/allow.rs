@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use url::{Host, Url};
 
-use crate::media::guard::{HostRule, Refusal, is_public};
+use crate::media::guard::{HostRule, Refusal, is_public, target};
 use crate::network::Network;
 
 /// Private blocks are no wider: 10.0.0.0/8 and fc00::/7.
@@ -68,15 +68,7 @@ impl AllowList {
 
     /// Judges a URL by everything that can be seen before its host is resolved.
     pub(super) fn check(&self, url: &Url) -> Result<Reach, Refusal> {
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(Refusal::Scheme(url.scheme().to_owned()));
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(Refusal::Credentials);
-        }
-        let (Some(host), Some(port @ 1..)) = (url.host(), url.port_or_known_default()) else {
-            return Err(Refusal::NoHost);
-        };
+        let (host, port) = target(url)?;
         let is_named = self.hosts.iter().any(|rule| rule.matches(&host, port));
         let address = match host {
             Host::Ipv4(v4) => IpAddr::V4(v4),

@@ -22,6 +22,13 @@ pub const LIFETIMES: (TimeDelta, TimeDelta) = (TimeDelta::minutes(1), TimeDelta:
 /// Who closes an endpoint that must not be reached any more.
 const GUARD: &str = "trunkline:forward";
 
+/// What waits stands in the endpoint's line of tasks.
+const ROWS: &str =
+    "SELECT e.id, e.url, e.types, e.created_at, e.created_by, e.expires_at, e.seen_to, e.ended_at, e.ended,
+            (SELECT COUNT(*) FROM tasks AS t WHERE t.ordering_key = 'endpoint:' || CAST(e.id AS TEXT)
+               AND (t.finished_at IS NULL OR t.died_at IS NOT NULL)) AS waiting
+     FROM dev_endpoints AS e ";
+
 trunkline_platform::statements! {
     COUNT_OPEN = same { "SELECT COUNT(*) AS count FROM dev_endpoints WHERE ended_at IS NULL" }
     END_EXPIRED = same {
@@ -34,18 +41,10 @@ trunkline_platform::statements! {
     END_ENDPOINT = same {
         "UPDATE dev_endpoints SET ended_at = $2, ended = $3 WHERE id = $1 AND ended_at IS NULL"
     }
-    /// What waits stands in the endpoint's line of tasks.
-    SHOW_ENDPOINT = same {
-        "SELECT e.id, e.url, e.types, e.created_at, e.created_by, e.expires_at, e.seen_to, e.ended_at, e.ended,
-                (SELECT COUNT(*) FROM tasks AS t WHERE t.ordering_key = 'endpoint:' || CAST(e.id AS TEXT)
-                   AND (t.finished_at IS NULL OR t.died_at IS NOT NULL)) AS waiting
-         FROM dev_endpoints AS e WHERE e.id = $1"
-    }
-    LIST_ENDPOINTS = same {
-        "SELECT e.id, e.url, e.types, e.created_at, e.created_by, e.expires_at, e.seen_to, e.ended_at, e.ended,
-                (SELECT COUNT(*) FROM tasks AS t WHERE t.ordering_key = 'endpoint:' || CAST(e.id AS TEXT)
-                   AND (t.finished_at IS NULL OR t.died_at IS NOT NULL)) AS waiting
-         FROM dev_endpoints AS e WHERE e.id < $1 ORDER BY e.id DESC LIMIT $2"
+    SHOW_ENDPOINT = parts { (sql ROWS) "WHERE e.id = $1" }
+    LIST_ENDPOINTS = parts { (sql ROWS) "WHERE e.id < $1 ORDER BY e.id DESC LIMIT $2" }
+    LIST_OPEN_ENDPOINTS = parts {
+        (sql ROWS) "WHERE e.id < $1 AND e.ended_at IS NULL AND e.expires_at > $3 ORDER BY e.id DESC LIMIT $2"
     }
     LIST_FORWARDS = same {
         "SELECT event_id, event_type, state, tries, status, duration_ms, error, created_at, tried_at FROM forwards
@@ -240,6 +239,17 @@ pub async fn show(db: &Db, id: i64) -> Result<Option<EndpointRow>, DbError> {
 /// Lists endpoints, the newest first.
 pub async fn list(db: &Db, before: Option<i64>, limit: u32) -> Result<Vec<EndpointRow>, DbError> {
     let query = LIST_ENDPOINTS.bind(before.unwrap_or(i64::MAX)).bind(limit.clamp(1, 1_000));
+    query.all(&mut db.read().await?).await
+}
+
+/// The same of those that are open at this time.
+pub async fn list_open(
+    db: &Db,
+    before: Option<i64>,
+    limit: u32,
+    now: DateTime<Utc>,
+) -> Result<Vec<EndpointRow>, DbError> {
+    let query = LIST_OPEN_ENDPOINTS.bind(before.unwrap_or(i64::MAX)).bind(limit.clamp(1, 1_000)).bind(now);
     query.all(&mut db.read().await?).await
 }
 

@@ -4,7 +4,6 @@
 //! admitted, so a name that changes its mind between two looks gains nothing. Redirects are not followed, proxies not used,
 //! and of an answer no more is read than it takes to be polite.
 
-use std::error::Error;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -144,8 +143,7 @@ impl Forwarder {
     }
 
     fn failure(&self, error: reqwest::Error, url: &Url) -> Unreachable {
-        let mut causes = std::iter::successors(error.source(), |cause| (*cause).source());
-        if let Some(refusal) = causes.find_map(|cause| cause.downcast_ref::<Refusal>()) {
+        if let Some(refusal) = Refusal::behind(&error) {
             return Unreachable::Refused(refusal.clone());
         }
         let (origin, source) = (url.origin().ascii_serialization(), error.without_url());

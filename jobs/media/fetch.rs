@@ -9,7 +9,6 @@
 
 mod incoming;
 
-use std::error::Error;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
@@ -133,7 +132,7 @@ impl FetchError {
     }
 
     fn from_transfer(error: reqwest::Error, url: &Url) -> Self {
-        if let Some(refusal) = refusal_behind(&error) {
+        if let Some(refusal) = Refusal::behind(&error) {
             return Self::Refused(refusal.clone());
         }
         let (origin, source) = (origin_of(url), error.without_url());
@@ -281,10 +280,6 @@ fn header(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
 /// The part of a URL that is safe to show.
 fn origin_of(url: &Url) -> String {
     url.origin().ascii_serialization()
-}
-
-fn refusal_behind(error: &reqwest::Error) -> Option<&Refusal> {
-    std::iter::successors(error.source(), |cause| (*cause).source()).find_map(|cause| cause.downcast_ref())
 }
 
 #[cfg(test)]

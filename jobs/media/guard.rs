@@ -9,6 +9,7 @@
 //! resolves nothing when the host is an address already, so [`AddressPolicy::check`] judges those, on
 //! every hop.
 
+use std::error::Error as _;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
@@ -99,6 +100,28 @@ pub enum Refusal {
     NotListed(String),
 }
 
+impl Refusal {
+    /// The one that a request failed of, if it did.
+    pub(crate) fn behind(error: &reqwest::Error) -> Option<&Self> {
+        std::iter::successors(error.source(), |cause| (*cause).source())
+            .find_map(|cause| cause.downcast_ref())
+    }
+}
+
+/// Host and port of a web address without credentials in it.
+pub(crate) fn target(url: &Url) -> Result<(Host<&str>, u16), Refusal> {
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(Refusal::Scheme(url.scheme().to_owned()));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(Refusal::Credentials);
+    }
+    match (url.host(), url.port_or_known_default()) {
+        (Some(host), Some(port @ 1..)) => Ok((host, port)),
+        _ => Err(Refusal::NoHost),
+    }
+}
+
 /// How a checked URL may be connected to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
@@ -120,15 +143,7 @@ pub struct AddressPolicy {
 impl AddressPolicy {
     /// Judges a URL by everything that can be seen before connecting.
     pub fn check(&self, url: &Url) -> Result<Reach, Refusal> {
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(Refusal::Scheme(url.scheme().to_owned()));
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(Refusal::Credentials);
-        }
-        let (Some(host), Some(port @ 1..)) = (url.host(), url.port_or_known_default()) else {
-            return Err(Refusal::NoHost);
-        };
+        let (host, port) = target(url)?;
         if self.allow_hosts.iter().any(|rule| rule.matches(&host, port)) {
             return Ok(Reach::Listed);
         }

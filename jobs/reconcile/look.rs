@@ -19,9 +19,7 @@ use crate::{Services, calls, messages};
 
 /// How far back a number is looked at for the first time.
 const FIRST: TimeDelta = TimeDelta::days(7);
-/// A wait for a token up to this long is waited here.
-const SHORT: TimeDelta = TimeDelta::seconds(3);
-/// And so often.
+/// So often a token is waited for here.
 const MOST_WAITS: u32 = 10;
 /// The provider's largest page.
 const PAGE_SIZE: u8 = 100;
@@ -316,8 +314,7 @@ impl<'l> Look<'l> {
             match cx.services().provider.ask(cx, Share::Repair, &question).await {
                 Err(Failure { kind: FailureKind::Snooze(until), error }) => {
                     waits += 1;
-                    let is_short = waits <= MOST_WAITS && until - cx.now() <= SHORT;
-                    if !is_short || !cx.wait_until(until).await || cx.cancelled().is_cancelled() {
+                    if waits > MOST_WAITS || !cx.wait_shortly(until).await {
                         return Err(Failure { kind: FailureKind::Snooze(until), error });
                     }
                 }

@@ -134,8 +134,19 @@ impl Vault {
 
     /// All that are not retired, and how each stands.
     pub async fn standing(&self, now: DateTime<Utc>) -> Result<Vec<Standing>, DbError> {
-        let rows = table::live(&mut self.db.read().await?).await?;
-        Ok(self.judge(rows, now))
+        Ok(self.judge(self.live().await?, now))
+    }
+
+    /// The rows of every purpose and name that has one that is not retired.
+    pub(crate) async fn live(&self) -> Result<Vec<SecretRow>, DbError> {
+        table::live(&mut self.db.read().await?).await
+    }
+
+    /// Commits, and has this process read the table again at once.
+    async fn commit(&self, tx: Session) -> Result<(), DbError> {
+        tx.commit().await?;
+        self.changed.notify_one();
+        Ok(())
     }
 
     fn judge(&self, rows: Vec<SecretRow>, now: DateTime<Utc>) -> Vec<Standing> {
@@ -178,8 +189,7 @@ impl Vault {
         table::WITHDRAW_AWAITED.bind(purpose.as_str()).bind(name).execute(&mut tx).await?;
         let row = self.insert(&mut tx, purpose, name, Some(secret), actor, now).await?;
         record(&mut tx, now, actor, "secret.add", None, &row).await?;
-        tx.commit().await?;
-        self.changed.notify_one();
+        self.commit(tx).await?;
         Ok(row)
     }
 
@@ -241,8 +251,7 @@ impl Vault {
             None => self.insert(&mut tx, purpose, name, None, actor, now).await?,
         };
         record(&mut tx, now, actor, "secret.announce", None, &row).await?;
-        tx.commit().await?;
-        self.changed.notify_one();
+        self.commit(tx).await?;
         Ok(row)
     }
 
@@ -265,8 +274,7 @@ impl Vault {
         if let Some(there) = known.into_iter().find(|row| row.fingerprint.as_ref() == Some(&fingerprint)) {
             // The answer of an earlier question, told again.
             table::WITHDRAW_SECRET.bind(announced.id).execute(&mut tx).await?;
-            tx.commit().await?;
-            self.changed.notify_one();
+            self.commit(tx).await?;
             return Ok(there);
         }
         let filled = table::FILL_SECRET
@@ -281,8 +289,7 @@ impl Vault {
             _ => self.insert(&mut tx, announced.purpose, &announced.name, Some(secret), actor, now).await?,
         };
         record(&mut tx, now, actor, "secret.add", None, &row).await?;
-        tx.commit().await?;
-        self.changed.notify_one();
+        self.commit(tx).await?;
         Ok(row)
     }
 
@@ -297,8 +304,7 @@ impl Vault {
         if table::WITHDRAW_SECRET.bind(announced.id).execute(&mut tx).await? > 0 {
             record(&mut tx, now, actor, "secret.withdraw", Some(announced), announced).await?;
         }
-        tx.commit().await?;
-        self.changed.notify_one();
+        self.commit(tx).await?;
         Ok(())
     }
 
@@ -324,8 +330,7 @@ impl Vault {
             return Err(VaultError::Needed { id, needed });
         }
         let row = retire(&mut tx, &row, actor, now).await?.ok_or(VaultError::Retired(id))?;
-        tx.commit().await?;
-        self.changed.notify_one();
+        self.commit(tx).await?;
         Ok(row)
     }
 
@@ -385,8 +390,7 @@ impl Vault {
             };
             audit::record(&mut tx, now, actor, &[act]).await?;
         }
-        tx.commit().await?;
-        self.changed.notify_one();
+        self.commit(tx).await?;
         Ok(done)
     }
 

@@ -21,8 +21,8 @@ pub enum CareError {
     Unknown(String),
     #[error("{0} is an older webhook, whose secret cannot be changed: see `trunkline webhooks move`")]
     Older(String),
-    #[error("the webhook {id} is for another address, {url}")]
-    Elsewhere { id: String, url: String },
+    #[error("the webhook {0} is for another address")]
+    Elsewhere(String),
     #[error(
         "the provider may have given the webhook {id} a new secret and its answer was lost. Nothing is refused: what is signed \
          with it is to be sent again. Run `trunkline webhooks rotate {id}` again, now"

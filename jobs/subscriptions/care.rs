@@ -62,14 +62,14 @@ impl Care<'_> {
     pub async fn look(&self) -> Result<Look, CareError> {
         let subscriptions = self.all().await?;
         let live = self.live().await?;
-        let findings = self.expected.judge(&subscriptions, &self.known(&subscriptions, &live));
         let kept = kept(&live);
+        let findings = self.expected.judge(&subscriptions, &self.known(&subscriptions, &live, &kept));
         let plan = self.expected.plan(&subscriptions, &findings, &kept);
         Ok(Look { subscriptions, findings, plan })
     }
 
     /// The webhooks of both systems.
-    async fn all(&self) -> Result<Vec<Subscription>, CareError> {
+    pub(super) async fn all(&self) -> Result<Vec<Subscription>, CareError> {
         let (provider, clock) = (self.provider, self.clock);
         let mut all = ask(provider, clock, |client| client.list_webhooks()).await?.map_err(CareError::Api)?;
         let numbers =
@@ -98,12 +98,12 @@ impl Care<'_> {
     }
 
     pub(super) async fn live(&self) -> Result<Vec<SecretRow>, CareError> {
-        Ok(self.vault.standing(self.clock.now()).await?.into_iter().map(|one| one.row).collect())
+        Ok(self.vault.live().await?)
     }
 
     /// Whose secrets are known here. The provider does not tell those of present webhooks, so one of the configuration may
     /// be anybody's.
-    fn known(&self, all: &[Subscription], live: &[SecretRow]) -> Known {
+    fn known(&self, all: &[Subscription], live: &[SecretRow], kept: &Known) -> Known {
         let told: BTreeSet<String> = live
             .iter()
             .filter_map(|row| row.fingerprint.clone())
@@ -112,7 +112,7 @@ impl Care<'_> {
         let configured = self.configured.iter().any(is_standard);
         let is_known = |one: &&Subscription| match &one.key {
             Some(key) => told.contains(&fingerprint_of(key)),
-            None => configured || kept(live).contains(&one.id),
+            None => configured || kept.contains(&one.id),
         };
         all.iter().filter(is_known).map(|one| one.id.clone()).collect()
     }
@@ -136,7 +136,7 @@ impl Care<'_> {
                     self.change(id, &change).await?
                 }
                 Action::Rotate { id } => {
-                    self.rotate(id).await?;
+                    self.rotate_of(&look.subscriptions, id).await?;
                     id.clone()
                 }
                 Action::Keep { id } => self.keep(&look.subscriptions, id).await?,
@@ -216,17 +216,16 @@ impl Care<'_> {
     }
 
     /// A webhook for this address.
-    pub(super) fn one<'s>(&self, all: &'s [Subscription], id: &str) -> Result<&'s Subscription, CareError> {
+    ///
+    /// # Errors
+    /// When there is none of this id, or it is for another address.
+    pub fn one<'s>(&self, all: &'s [Subscription], id: &str) -> Result<&'s Subscription, CareError> {
         let one = all.iter().find(|one| one.id == id).ok_or_else(|| CareError::Unknown(id.to_owned()))?;
         if self.expected.ours(all).iter().any(|ours| ours.id == id) {
             Ok(one)
         } else {
-            Err(CareError::Elsewhere { id: id.to_owned(), url: one.url.clone() })
+            Err(CareError::Elsewhere(id.to_owned()))
         }
-    }
-
-    pub(super) async fn subscriptions(&self) -> Result<Vec<Subscription>, CareError> {
-        self.all().await
     }
 
     /// Until every receiver has read the table of secrets again.

@@ -16,6 +16,18 @@ use super::care::{Care, is_standard};
 use crate::secrets::{Purpose, SecretRow, VaultError, fingerprint_of};
 
 impl Care<'_> {
+    /// A webhook for this address whose secret can be changed.
+    ///
+    /// # Errors
+    /// As [`one`](Self::one), and when it is of the older system.
+    pub fn changeable<'s>(&self, all: &'s [Subscription], id: &str) -> Result<&'s Subscription, CareError> {
+        let one = self.one(all, id)?;
+        if one.scheme == Scheme::Legacy {
+            return Err(CareError::Older(id.to_owned()));
+        }
+        Ok(one)
+    }
+
     /// Gives a present webhook another secret, and keeps it as incoming.
     ///
     /// # Errors
@@ -23,11 +35,14 @@ impl Care<'_> {
     /// run again.
     pub async fn rotate(&self, id: &str) -> Result<SecretRow, CareError> {
         self.vault.keys()?;
-        let all = self.subscriptions().await?;
-        if self.one(&all, id)?.scheme == Scheme::Legacy {
-            return Err(CareError::Older(id.to_owned()));
-        }
-        self.adopt(&all, id).await?;
+        self.rotate_of(&self.all().await?, id).await
+    }
+
+    /// The same for whoever knows all webhooks.
+    pub(super) async fn rotate_of(&self, all: &[Subscription], id: &str) -> Result<SecretRow, CareError> {
+        self.vault.keys()?;
+        self.changeable(all, id)?;
+        self.adopt(all, id).await?;
         let (actor, clock) = (self.actor, self.clock);
         let announced = self.vault.announce(Purpose::Standard, id, actor, clock.now()).await?;
         crash_point!("webhooks.before_rotation");

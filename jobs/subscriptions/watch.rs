@@ -77,7 +77,7 @@ async fn rotate_old(care: &Care<'_>, look: &Look, clock: &Clock) -> Result<(), C
             row.state == State::Active && row.activated_at.unwrap_or(row.created_at) < old
         };
         if own.clone().all(|row| row.state == State::Active) && own.any(is_old) {
-            let row = care.rotate(&one.id).await?;
+            let row = care.rotate_of(&look.subscriptions, &one.id).await?;
             tracing::info!(subscription = one.id, version = row.version, "a webhook has another secret");
         }
     }

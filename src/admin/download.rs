@@ -13,7 +13,7 @@ use trunkline_jobs::export::{ExportError, Format};
 
 /// How a file of rows is written
 #[derive(Clone, Copy, Debug, Default, Enum)]
-#[oai(rename_all = "snake_case")]
+#[oai(remote = "Format", rename_all = "snake_case")]
 pub(super) enum FileFormat {
     #[default]
     Csv,
@@ -58,15 +58,6 @@ impl Download {
             .content_type(media_type)
             .header(header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}.{extension}\""));
         Self(response.body(Body::from_bytes_stream(pieces)))
-    }
-}
-
-impl From<FileFormat> for Format {
-    fn from(format: FileFormat) -> Self {
-        match format {
-            FileFormat::Csv => Self::Csv,
-            FileFormat::Jsonl => Self::Jsonl,
-        }
     }
 }
 

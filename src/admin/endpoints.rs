@@ -20,7 +20,7 @@ pub(super) struct EndpointsApi(pub(super) Desk);
 
 /// Whether anything is forwarded there
 #[derive(Clone, Copy, Debug, Enum)]
-#[oai(rename = "EndpointState", rename_all = "snake_case")]
+#[oai(rename = "EndpointState", remote = "EndpointState", rename_all = "snake_case")]
 enum State {
     Open,
     Expired,
@@ -161,12 +161,7 @@ impl Endpoint {
             id: row.id,
             url: row.shown_url(),
             types: row.types().names().to_vec(),
-            state: match row.state(now) {
-                EndpointState::Open => State::Open,
-                EndpointState::Expired => State::Expired,
-                EndpointState::Removed => State::Removed,
-                EndpointState::Refused => State::Refused,
-            },
+            state: row.state(now).into(),
             created_at: row.created_at,
             created_by: row.created_by.clone(),
             expires_at: row.expires_at,

@@ -7,7 +7,7 @@ use poem_openapi::payload::Json;
 use poem_openapi::types::Any;
 use poem_openapi::{Object, OpenApi};
 use serde_json::Value;
-use trunkline_jobs::events::replay::{self, Order, ReplayError, ReplayRow};
+use trunkline_jobs::events::replay::{self, MOST_COUNTED, Order, ReplayError, ReplayRow};
 use trunkline_jobs::events::{EventFilter, EventState, Survey, survey};
 
 use super::events::{State, Told, checked};
@@ -15,9 +15,6 @@ use super::granted::{Granted, Operate, Read, View};
 use super::page::{Listing, Page, usual};
 use super::problem::Problem;
 use super::{Answer, Desk, Tag};
-
-/// Events that a dry run looks at.
-const MOST_COUNTED: u64 = 20_000;
 
 pub(super) struct EventReplaysApi(pub(super) Desk);
 
@@ -207,15 +204,8 @@ impl EventSelection {
     /// Nothing is chosen by accident.
     fn filter(self) -> Result<EventFilter, Problem> {
         let Self { event_type, since, until, number, text, state, all } = self;
-        let given = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
-        let filter = EventFilter {
-            event_type: given(event_type),
-            since,
-            until,
-            number: given(number),
-            text: given(text),
-            state: state.map(EventState::from),
-        };
+        let filter =
+            EventFilter { event_type, since, until, number, text, state: state.map(EventState::from) };
         let filter = checked(filter)?;
         if filter.is_empty() != all {
             return Err(Problem::invalid("say in `which` either what they have in common, or all"));

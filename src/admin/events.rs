@@ -22,7 +22,7 @@ pub(super) struct EventsApi(pub(super) Desk);
 /// What became of an event: how its newest task stands; `unknown`, no job knew its type; `gone`, its task is no longer
 /// stored
 #[derive(Clone, Copy, Debug, Enum)]
-#[oai(rename = "EventState", rename_all = "snake_case")]
+#[oai(rename = "EventState", remote = "EventState", rename_all = "snake_case")]
 pub(super) enum State {
     Pending,
     Running,
@@ -158,36 +158,6 @@ impl EventInFull {
             dedupe_key: row.dedupe_key,
             headers: serde_json::from_str(&row.headers).unwrap_or_default(),
             body: Any(view.json(&row.body)),
-        }
-    }
-}
-
-impl From<State> for EventState {
-    fn from(state: State) -> Self {
-        match state {
-            State::Pending => Self::Pending,
-            State::Running => Self::Running,
-            State::Done => Self::Done,
-            State::Dead => Self::Dead,
-            State::Cancelled => Self::Cancelled,
-            State::Discarded => Self::Discarded,
-            State::Unknown => Self::Unknown,
-            State::Gone => Self::Gone,
-        }
-    }
-}
-
-impl From<EventState> for State {
-    fn from(state: EventState) -> Self {
-        match state {
-            EventState::Pending => Self::Pending,
-            EventState::Running => Self::Running,
-            EventState::Done => Self::Done,
-            EventState::Dead => Self::Dead,
-            EventState::Cancelled => Self::Cancelled,
-            EventState::Discarded => Self::Discarded,
-            EventState::Unknown => Self::Unknown,
-            EventState::Gone => Self::Gone,
         }
     }
 }

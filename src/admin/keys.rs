@@ -16,7 +16,7 @@ pub(super) struct KeysApi(pub(super) Desk);
 
 /// What a key allows
 #[derive(Clone, Copy, Debug, Enum)]
-#[oai(rename_all = "snake_case")]
+#[oai(remote = "access::Scope", rename_all = "snake_case")]
 enum Scope {
     /// Look, with everything personal masked
     Read,
@@ -30,7 +30,7 @@ enum Scope {
 
 /// Whether a key opens anything
 #[derive(Clone, Copy, Debug, Enum)]
-#[oai(rename = "KeyState", rename_all = "snake_case")]
+#[oai(rename = "KeyState", remote = "KeyState", rename_all = "snake_case")]
 enum State {
     Active,
     Expired,
@@ -184,11 +184,7 @@ fn known_form(id: &str) -> Result<KeyId, Problem> {
 impl Key {
     fn of(row: KeyRow, now: DateTime<Utc>) -> Self {
         Self {
-            state: match row.state(now) {
-                KeyState::Active => State::Active,
-                KeyState::Expired => State::Expired,
-                KeyState::Revoked => State::Revoked,
-            },
+            state: row.state(now).into(),
             id: row.id.to_string(),
             name: row.name,
             scopes: row.scopes.iter().map(Scope::from).collect(),
@@ -198,28 +194,6 @@ impl Key {
             expires_at: row.expires_at,
             revoked_at: row.revoked_at,
             last_used_at: row.last_used_at,
-        }
-    }
-}
-
-impl From<access::Scope> for Scope {
-    fn from(scope: access::Scope) -> Self {
-        match scope {
-            access::Scope::Read => Self::Read,
-            access::Scope::Operate => Self::Operate,
-            access::Scope::Admin => Self::Admin,
-            access::Scope::Pii => Self::Pii,
-        }
-    }
-}
-
-impl From<Scope> for access::Scope {
-    fn from(scope: Scope) -> Self {
-        match scope {
-            Scope::Read => Self::Read,
-            Scope::Operate => Self::Operate,
-            Scope::Admin => Self::Admin,
-            Scope::Pii => Self::Pii,
         }
     }
 }

@@ -112,7 +112,7 @@ struct Review {
 
 /// What a sentence was meant as
 #[derive(Clone, Copy, Debug, Enum)]
-#[oai(rename = "ReviewVerdict", rename_all = "snake_case")]
+#[oai(rename = "ReviewVerdict", remote = "optout::Verdict", rename_all = "snake_case")]
 enum Verdict {
     /// An opt-out
     Confirm,
@@ -265,15 +265,6 @@ impl From<Channel> for optout::Channel {
             Channel::Email => Self::Email,
             Channel::Web => Self::Web,
             Channel::InPerson => Self::InPerson,
-        }
-    }
-}
-
-impl From<Verdict> for optout::Verdict {
-    fn from(verdict: Verdict) -> Self {
-        match verdict {
-            Verdict::Confirm => Self::Confirm,
-            Verdict::Reopen => Self::Reopen,
         }
     }
 }

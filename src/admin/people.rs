@@ -4,7 +4,7 @@ use trunkline_jobs::contacts::number::{Country, Number};
 use trunkline_jobs::contacts::segments::{self, Filter, FilterError, SegmentError};
 use trunkline_platform::db::Db;
 
-use super::granted::{Granted, Need, View};
+use super::granted::{Granted, Need};
 use super::problem::Problem;
 use crate::mask;
 
@@ -17,14 +17,6 @@ pub(super) fn filter<N: Need>(by: &Granted<N>, told: &str) -> Result<Filter, Pro
         by.sees_people()?;
     }
     Ok(filter)
-}
-
-/// A filter as somebody may see it: one that looks into names, addresses or numbers has some in it.
-pub(super) fn shown(filter: &str, view: View) -> String {
-    match filter.parse::<Filter>() {
-        Ok(told) if !told.is_personal() => filter.to_owned(),
-        _ => view.said(filter),
-    }
 }
 
 /// Those whom a segment or a filter takes; everybody, without either.

@@ -1,6 +1,8 @@
 //! How the API says no: problem details (RFC 9457), one form for everything that can go wrong, the framework's own
 //! refusals included.
 
+use std::time::Duration;
+
 use chrono::TimeDelta;
 use poem::error::ResponseError;
 use poem::http::{StatusCode, header};
@@ -9,12 +11,16 @@ use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, Registr
 use poem_openapi::types::Type;
 use poem_openapi::{ApiResponse, Object};
 use serde::Serialize;
+use tokio::time::timeout;
 use trunkline_platform::db::DbError;
 
 use crate::access::{Denied, KeyError};
 use crate::mask;
 
 pub(super) const CONTENT_TYPE: &str = "application/problem+json";
+
+/// How long a request may reckon.
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// What went wrong
 #[derive(Debug, Object, Serialize)]
@@ -123,6 +129,15 @@ impl Problem {
         }
         response.body(body)
     }
+}
+
+/// What a long reckoning comes to; `late` is told when a minute has not been enough.
+pub(super) async fn in_a_minute<T>(
+    reckoning: impl Future<Output = T>,
+    late: &'static str,
+) -> Result<T, Problem> {
+    let late = |_| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", late);
+    timeout(LONGEST, reckoning).await.map_err(late)
 }
 
 impl From<Denied> for Problem {

@@ -16,7 +16,7 @@ pub(super) struct SearchApi(pub(super) Desk);
 
 /// What a text was
 #[derive(Clone, Copy, Debug, Enum)]
-#[oai(rename = "FoundKind", rename_all = "snake_case")]
+#[oai(rename = "FoundKind", remote = "Kind", rename_all = "snake_case")]
 enum FoundKind {
     Message,
     Transcript,
@@ -160,28 +160,6 @@ impl Found {
                 cut_after: hit.snippet.cut_after,
                 pieces: hit.snippet.pieces.into_iter().map(piece).collect(),
             },
-        }
-    }
-}
-
-impl From<FoundKind> for Kind {
-    fn from(kind: FoundKind) -> Self {
-        match kind {
-            FoundKind::Message => Self::Message,
-            FoundKind::Transcript => Self::Transcript,
-            FoundKind::Summary => Self::Summary,
-            FoundKind::Voicemail => Self::Voicemail,
-        }
-    }
-}
-
-impl From<Kind> for FoundKind {
-    fn from(kind: Kind) -> Self {
-        match kind {
-            Kind::Message => Self::Message,
-            Kind::Transcript => Self::Transcript,
-            Kind::Summary => Self::Summary,
-            Kind::Voicemail => Self::Voicemail,
         }
     }
 }

@@ -1,22 +1,15 @@
 //! Segments: saved filters over contacts, and whom they take.
 
-use std::time::Duration;
-
 use chrono::{DateTime, Utc};
-use poem::http::StatusCode;
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi};
-use tokio::time::timeout;
 use trunkline_jobs::contacts::segments::{self as jobs, SegmentRow};
 
 use super::granted::{Granted, Operate, Read, View};
 use super::page::{Listing, Page, usual};
-use super::problem::Problem;
+use super::problem::in_a_minute;
 use super::{Answer, Desk, Tag, people};
-
-/// How long a request may count.
-const LONGEST: Duration = Duration::from_secs(60);
 
 pub(super) struct SegmentsApi(pub(super) Desk);
 
@@ -108,14 +101,11 @@ impl SegmentsApi {
     ) -> Answer<SegmentCount> {
         let (db, now) = (self.0.tasks.db(), self.0.tasks.clock().now());
         let filter = people::whom(&by, db, segment.0.as_deref(), filter.0.as_deref()).await?;
-        let late = |_| {
-            let detail = "it takes too long to count; narrow the filter by a tag, or ask the command line";
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail)
-        };
-        let count = timeout(LONGEST, jobs::count(db, &filter, now)).await.map_err(late)??;
+        let late = "it takes too long to count; narrow the filter by a tag, or ask the command line";
+        let count = in_a_minute(jobs::count(db, &filter, now), late).await??;
         let view = by.view(false, "segments").await?;
         Ok(Json(SegmentCount {
-            filter: people::shown(&filter.to_string(), view),
+            filter: view.filter(&filter.to_string()),
             people: count.people,
             opted_out: count.opted_out,
             kept_out: count.kept_out,
@@ -157,6 +147,6 @@ impl SegmentsApi {
 impl Segment {
     fn of(row: SegmentRow, view: View) -> Self {
         let SegmentRow { name, filter, created_by, created_at } = row;
-        Self { name, filter: people::shown(&filter, view), created_by, created_at }
+        Self { name, filter: view.filter(&filter), created_by, created_at }
     }
 }

@@ -24,7 +24,7 @@ pub(super) struct SendsApi(pub(super) Desk);
 
 /// How far a text is known to have come
 #[derive(Clone, Copy, Debug, Enum)]
-#[oai(rename = "SendState", rename_all = "snake_case")]
+#[oai(rename = "SendState", remote = "SendState", rename_all = "snake_case")]
 pub(super) enum State {
     Waiting,
     Intended,
@@ -85,7 +85,7 @@ struct TextsToNumber {
 
 /// What a person makes of a text nobody could tell of
 #[derive(Clone, Copy, Debug, Enum)]
-#[oai(rename = "SendVerdict", rename_all = "snake_case")]
+#[oai(rename = "SendVerdict", remote = "Resolution", rename_all = "snake_case")]
 enum Verdict {
     /// It was sent
     Sent,
@@ -231,49 +231,6 @@ impl Text {
             correlation_id: row.correlation_id,
             created_at: row.created_at,
             intended_at: row.intended_at,
-        }
-    }
-}
-
-impl From<Verdict> for Resolution {
-    fn from(verdict: Verdict) -> Self {
-        match verdict {
-            Verdict::Sent => Self::Sent,
-            Verdict::GiveUp => Self::GiveUp,
-        }
-    }
-}
-
-impl From<State> for SendState {
-    fn from(state: State) -> Self {
-        match state {
-            State::Waiting => Self::Waiting,
-            State::Intended => Self::Intended,
-            State::Accepted => Self::Accepted,
-            State::Refused => Self::Refused,
-            State::Unknown => Self::Unknown,
-            State::Unresolved => Self::Unresolved,
-            State::Sent => Self::Sent,
-            State::Delivered => Self::Delivered,
-            State::Failed => Self::Failed,
-            State::Undelivered => Self::Undelivered,
-        }
-    }
-}
-
-impl From<SendState> for State {
-    fn from(state: SendState) -> Self {
-        match state {
-            SendState::Waiting => Self::Waiting,
-            SendState::Intended => Self::Intended,
-            SendState::Accepted => Self::Accepted,
-            SendState::Refused => Self::Refused,
-            SendState::Unknown => Self::Unknown,
-            SendState::Unresolved => Self::Unresolved,
-            SendState::Sent => Self::Sent,
-            SendState::Delivered => Self::Delivered,
-            SendState::Failed => Self::Failed,
-            SendState::Undelivered => Self::Undelivered,
         }
     }
 }

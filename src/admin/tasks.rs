@@ -20,7 +20,7 @@ pub(super) struct TasksApi(pub(super) Desk);
 
 /// Where a task stands
 #[derive(Clone, Copy, Debug, Enum)]
-#[oai(rename = "TaskState", rename_all = "snake_case")]
+#[oai(rename = "TaskState", remote = "TaskState", rename_all = "snake_case")]
 enum State {
     Pending,
     Running,
@@ -193,32 +193,6 @@ impl Attempt {
             duration_ms: row.duration_ms,
             verdict: row.verdict,
             error: view.maybe(row.error.as_deref()),
-        }
-    }
-}
-
-impl From<State> for TaskState {
-    fn from(state: State) -> Self {
-        match state {
-            State::Pending => Self::Pending,
-            State::Running => Self::Running,
-            State::Done => Self::Done,
-            State::Dead => Self::Dead,
-            State::Cancelled => Self::Cancelled,
-            State::Discarded => Self::Discarded,
-        }
-    }
-}
-
-impl From<TaskState> for State {
-    fn from(state: TaskState) -> Self {
-        match state {
-            TaskState::Pending => Self::Pending,
-            TaskState::Running => Self::Running,
-            TaskState::Done => Self::Done,
-            TaskState::Dead => Self::Dead,
-            TaskState::Cancelled => Self::Cancelled,
-            TaskState::Discarded => Self::Discarded,
         }
     }
 }

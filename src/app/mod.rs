@@ -204,10 +204,6 @@ impl App {
         &self.tasks
     }
 
-    pub fn jobs(&self) -> Arc<Registry<Services>> {
-        Arc::clone(&self.jobs)
-    }
-
     /// Runs jobs on the caller's own time, in place of workers: for clocks that are moved by hand.
     pub fn by_hand(&self) -> Kit<Services> {
         let (jobs, services) = (Arc::clone(&self.jobs), Arc::clone(&self.services));

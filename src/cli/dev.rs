@@ -81,7 +81,7 @@ impl DevCommand {
         let on_loopback = config.http.listen.ip().is_loopback();
         let app = App::build(config, clock).await?;
         let key = if on_loopback { Some(key_for_today(app.access().keys()).await?) } else { None };
-        let (db, tasks, jobs) = (app.db().clone(), app.tasks().clone(), app.jobs());
+        let (db, tasks) = (app.db().clone(), app.tasks().clone());
         let mut running = app.start(&Roles::all(), None).await?;
         let receiver = format!("http://{}", running.address());
         simulator.set_target(Some(format!("{receiver}/webhooks/openphone").parse()?));
@@ -101,7 +101,7 @@ impl DevCommand {
         }
 
         if self.with_trouble {
-            trouble::make(&tasks, jobs.as_ref(), &simulator).await.context("making trouble")?;
+            trouble::make(&tasks, &simulator).await.context("making trouble")?;
             println!("  trouble    two things are not well: see the first page, or `trunkline doctor`");
         }
         let campaign = if with_sample { Sample::start(&tasks, self.people).await? } else { None };

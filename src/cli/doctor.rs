@@ -42,7 +42,7 @@ impl DoctorCommand {
 /// What these settings lack for a process that is started with them.
 fn of_settings(config: &Config) -> Vec<Trouble> {
     let mut found = Vec::new();
-    if config.openphone.webhook_secrets.is_empty() {
+    if config.has_no_webhook_secret() {
         let what = "No signing secret is set: every webhook is refused";
         let command = "trunkline config show";
         found.push(Trouble::now(what, "webhooks-refused").command(command));

@@ -125,8 +125,10 @@ impl Add {
 impl List {
     async fn text(self, db: &Db) -> Result<String> {
         let now = Clock::system().now();
-        let mut rows = endpoints::list(db, self.before, self.limit).await?;
-        rows.retain(|row| self.all || row.state(now) == endpoints::EndpointState::Open);
+        let rows = match self.all {
+            true => endpoints::list(db, self.before, self.limit).await?,
+            false => endpoints::list_open(db, self.before, self.limit, now).await?,
+        };
         if self.json {
             let rows: Vec<Value> = rows.iter().map(|row| as_json(row, now)).collect();
             return output::json(&rows);

@@ -12,7 +12,7 @@ use trunkline_platform::db::Db;
 use super::audit::ActorArgs;
 use super::{database, output};
 use crate::config::Config;
-use crate::mask;
+use crate::mask::{self, View};
 
 /// Numbers of one transaction.
 const BATCH: usize = 500;
@@ -106,12 +106,16 @@ pub(super) struct Show {
 }
 
 impl Show {
+    pub(super) fn view(self) -> View {
+        View::of(self.unmask)
+    }
+
     pub(super) fn phone(self, number: &str) -> String {
-        if self.unmask { number.to_owned() } else { mask::phone(number) }
+        self.view().number(number)
     }
 
     pub(super) fn text(self, text: &str) -> String {
-        if self.unmask { text.to_owned() } else { mask::text(text) }
+        self.view().said(text)
     }
 }
 

@@ -3,11 +3,11 @@
 use std::io::Read as _;
 
 use anyhow::{Context, Result, anyhow};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use serde_json::Value;
-use trunkline_platform::duration;
 
-use crate::mask;
+pub(super) use crate::elapsed::delta;
+use crate::{elapsed, mask};
 
 /// The largest payload that is read from a file: more is a mistake.
 const LARGEST: u64 = 4 << 20;
@@ -45,7 +45,7 @@ pub(super) fn assignment(text: &str) -> Result<(String, Value)> {
 
 /// A time as RFC 3339 has it, or how long ago it was: `2h`.
 pub(super) fn past(text: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>> {
-    time(text).or_else(|| Some(now - delta(text)?)).ok_or_else(|| {
+    elapsed::past(text, now).ok_or_else(|| {
         anyhow!(
             "{text:?} is no time: write one such as 2026-03-02T09:00:00Z, or how long ago it was, such as 2h"
         )
@@ -69,25 +69,15 @@ pub(super) fn not_before(
 ) -> Result<Option<DateTime<Utc>>> {
     match (at, within) {
         (Some(at), _) => {
-            let time = time(at);
+            let time = elapsed::time(at);
             time.map(Some)
                 .with_context(|| format!("{at:?} is no time: write one such as 2026-03-02T09:00:00Z"))
         }
-        (None, Some(within)) => delta(within).map(|length| Some(now + length)).with_context(|| {
+        (None, Some(within)) => elapsed::ahead(within, now).map(Some).with_context(|| {
             format!("{within:?} is no length of time: write a whole number and ms, s, m, h or d, such as 5m")
         }),
         (None, None) => Ok(None),
     }
-}
-
-/// A time as RFC 3339 has it.
-pub(super) fn time(text: &str) -> Option<DateTime<Utc>> {
-    DateTime::parse_from_rfc3339(text).ok().map(|time| time.to_utc())
-}
-
-/// A length of time: `90s`, `2h`.
-pub(super) fn delta(text: &str) -> Option<TimeDelta> {
-    duration::parse(text).and_then(|length| TimeDelta::from_std(length).ok())
 }
 
 #[cfg(test)]
@@ -95,6 +85,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::elapsed::time;
 
     #[test]
     fn a_payload_is_json_or_a_file_of_it() {
@@ -124,6 +115,20 @@ mod tests {
         let now = time("2026-03-02T09:00:00Z").unwrap();
         assert_eq!(past("2h", now).unwrap(), time("2026-03-02T07:00:00Z").unwrap());
         assert_eq!(past("2026-03-01T10:00:00+01:00", now).unwrap(), time("2026-03-01T09:00:00Z").unwrap());
-        assert!(past("yesterday", now).is_err());
+        for bad in ["yesterday", "99999999d"] {
+            assert!(past(bad, now).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_to_wait_waits_for_a_time_that_comes() {
+        let now = time("2026-03-02T09:00:00Z").unwrap();
+        assert_eq!(not_before(None, None, now).unwrap(), None);
+        assert_eq!(not_before(None, Some("5m"), now).unwrap(), time("2026-03-02T09:05:00Z"));
+        let at = "2026-03-02T10:00:00Z";
+        assert_eq!(not_before(Some(at), None, now).unwrap(), time(at));
+        for (at, within) in [(Some("5m"), None), (None, Some(at)), (None, Some("99999999d"))] {
+            assert!(not_before(at, within, now).is_err(), "{at:?} {within:?}");
+        }
     }
 }

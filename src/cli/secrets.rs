@@ -100,18 +100,15 @@ struct Rewrap {
 
 impl SecretsCommand {
     pub(super) async fn run(self, config: &Config) -> Result<()> {
-        if matches!(self.action, Action::NewMasterKey) {
-            return output::print(&format!("{}\n", MasterKeys::generate()?.expose_secret()));
-        }
-        let vault = config.secrets.vault(&database::open(config).await?)?;
+        let vault = async || -> Result<Vault> { Ok(config.secrets.vault(&database::open(config).await?)?) };
         let now = Clock::system().now();
         let text = match self.action {
-            Action::List(list) => list.text(&vault, now).await?,
-            Action::Add(add) => add.text(&vault, now).await?,
-            Action::Tend(tend) => tend.text(&vault, now).await?,
-            Action::Retire(retire) => retire.text(&vault, now).await?,
-            Action::Rewrap(rewrap) => rewrap.text(&vault, now).await?,
-            Action::NewMasterKey => String::new(),
+            Action::List(list) => list.text(&vault().await?, now).await?,
+            Action::Add(add) => add.text(&vault().await?, now).await?,
+            Action::Tend(tend) => tend.text(&vault().await?, now).await?,
+            Action::Retire(retire) => retire.text(&vault().await?, now).await?,
+            Action::Rewrap(rewrap) => rewrap.text(&vault().await?, now).await?,
+            Action::NewMasterKey => format!("{}\n", MasterKeys::generate()?.expose_secret()),
         };
         output::print(&text)
     }

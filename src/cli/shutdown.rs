@@ -2,6 +2,9 @@
 
 use tokio::signal::unix::{SignalKind, signal};
 
+/// Exit code of a program that was interrupted.
+pub(super) const INTERRUPTED: u8 = 130;
+
 /// Waits for SIGTERM or SIGINT (Ctrl-C). From then on another one ends the process at once.
 pub(super) async fn asked() -> std::io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
@@ -16,7 +19,7 @@ pub(super) async fn asked() -> std::io::Result<()> {
             _ = interrupt.recv() => {}
         }
         eprintln!("trunkline: stopped at once; what was running will run again");
-        std::process::exit(130);
+        std::process::exit(INTERRUPTED.into());
     });
     Ok(())
 }

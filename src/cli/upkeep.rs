@@ -1,12 +1,9 @@
 //! `trunkline upkeep`: what upkeep freed, and running it by hand.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use trunkline_jobs::upkeep::{self, CHORES, RunRow, Upkeep, UpkeepMetrics};
-use trunkline_platform::clock::Clock;
-use trunkline_platform::metrics::Metrics;
-use trunkline_platform::task::Tasks;
 
 use super::audit::ActorArgs;
 use super::{database, output};
@@ -96,12 +93,8 @@ impl History {
 impl Run {
     async fn text(self, config: &Config) -> Result<String> {
         let actor = self.actor.actor()?;
-        let db = database::open(config).await?;
-        let registry = prometheus::Registry::new();
-        let ring =
-            config.redis.ring(&db, Metrics::new(&registry)?).context("setting up Redis (redis.url)")?;
-        let tasks = Tasks::new(db, ring, Clock::system());
-        let metrics = UpkeepMetrics::new(&registry)?;
+        let tasks = database::open_to_act(config).await?;
+        let metrics = UpkeepMetrics::new(&prometheus::Registry::new())?;
         let store = database::media_store(config).await?;
         let upkeep = Upkeep { tasks, store, retention: config.retention.retention(), metrics };
         let Some(freed) = upkeep::run_now(&upkeep, &self.job, self.dry_run, &actor).await? else {

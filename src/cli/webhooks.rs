@@ -8,9 +8,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use clap::{Args, Subcommand};
 use prometheus::Registry;
 use serde_json::json;
-use trunkline_jobs::provider::Provider;
-use trunkline_jobs::secrets::{Purpose, State, Vault};
-use trunkline_jobs::subscriptions::{self, Action as Step, Care, Expected, Look, ToldRow};
+use trunkline_jobs::secrets::{Purpose, State};
+use trunkline_jobs::subscriptions::{self, Action as Step, Care, Look, ToldRow};
 use trunkline_openphone::client::Subscription;
 use trunkline_openphone::signature::Scheme;
 use trunkline_platform::audit::Actor;
@@ -36,9 +35,9 @@ enum Action {
     /// Make what is missing, and put right what is wrong
     Create(Create),
     /// Give a webhook another secret while deliveries come
-    Rotate(Rotate),
+    Rotate(One),
     /// Delete a webhook at the provider, for ever
-    Delete(Delete),
+    Delete(One),
     /// Move from older webhooks to a present one: beside each other first, then the older ones go
     Move(Move),
 }
@@ -50,44 +49,31 @@ struct Status {
     json: bool,
 }
 
+/// How it is done, and told.
+#[derive(Args, Debug)]
+struct How {
+    /// Only tell what would be done
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    actor: ActorArgs,
+    /// Print a JSON object
+    #[arg(long)]
+    json: bool,
+}
+
 #[derive(Args, Debug)]
 struct Create {
-    /// Only tell what would be done
-    #[arg(long)]
-    dry_run: bool,
     #[command(flatten)]
-    actor: ActorArgs,
-    /// Print a JSON object
-    #[arg(long)]
-    json: bool,
+    how: How,
 }
 
 #[derive(Args, Debug)]
-struct Rotate {
+struct One {
     /// The webhook's id in `trunkline webhooks status`
     id: String,
-    /// Only tell what would be done
-    #[arg(long)]
-    dry_run: bool,
     #[command(flatten)]
-    actor: ActorArgs,
-    /// Print a JSON object
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Args, Debug)]
-struct Delete {
-    /// The webhook's id in `trunkline webhooks status`
-    id: String,
-    /// Only tell what would be done
-    #[arg(long)]
-    dry_run: bool,
-    #[command(flatten)]
-    actor: ActorArgs,
-    /// Print a JSON object
-    #[arg(long)]
-    json: bool,
+    how: How,
 }
 
 #[derive(Args, Debug)]
@@ -98,33 +84,18 @@ struct Move {
     /// Although it is not seen
     #[arg(long, requires = "finish")]
     force: bool,
-    /// Only tell what would be done
-    #[arg(long)]
-    dry_run: bool,
     #[command(flatten)]
-    actor: ActorArgs,
-    /// Print a JSON object
-    #[arg(long)]
-    json: bool,
-}
-
-/// What a command works with.
-struct Desk {
-    provider: Provider,
-    vault: Vault,
-    expected: Expected,
-    clock: Clock,
-    actor: Actor,
+    how: How,
 }
 
 impl WebhooksCommand {
     pub(super) async fn run(self, config: &Config) -> Result<ExitCode> {
         let actor = match &self.action {
             Action::Status(_) => Actor { name: "operator".to_owned(), reason: None },
-            Action::Create(Create { actor, .. })
-            | Action::Rotate(Rotate { actor, .. })
-            | Action::Delete(Delete { actor, .. })
-            | Action::Move(Move { actor, .. }) => actor.actor()?,
+            Action::Create(Create { how, .. })
+            | Action::Rotate(One { how, .. })
+            | Action::Delete(One { how, .. })
+            | Action::Move(Move { how, .. }) => how.actor.actor()?,
         };
         let Some(expected) = config.webhooks.expected() else {
             bail!(
@@ -136,26 +107,22 @@ impl WebhooksCommand {
             bail!("there is no API key to ask the provider with: set openphone.api_key");
         }
         let db = database::open(config).await?;
-        let desk = Desk {
-            provider: config.openphone.provider(&db, &Registry::new())?,
-            vault: config.secrets.vault(&db)?,
-            expected,
-            clock: Clock::system(),
-            actor,
-        };
+        let (provider, vault) =
+            (config.openphone.provider(&db, &Registry::new())?, config.secrets.vault(&db)?);
+        let clock = Clock::system();
         let care = Care {
-            provider: &desk.provider,
-            vault: &desk.vault,
-            expected: &desk.expected,
+            provider: &provider,
+            vault: &vault,
+            expected: &expected,
             configured: &config.openphone.webhook_secrets,
-            clock: &desk.clock,
-            actor: &desk.actor,
+            clock: &clock,
+            actor: &actor,
         };
         match self.action {
             Action::Status(status) => return status.run(&care).await,
             Action::Create(create) => create.run(&care).await,
-            Action::Rotate(rotate) => rotate.run(&care).await,
-            Action::Delete(delete) => delete.run(&care).await,
+            Action::Rotate(one) => one.rotate(&care).await,
+            Action::Delete(one) => one.delete(&care).await,
             Action::Move(step) => step.run(&care).await,
         }?;
         Ok(ExitCode::SUCCESS)
@@ -236,15 +203,15 @@ fn steps(plan: &[Step]) -> String {
 impl Create {
     async fn run(self, care: &Care<'_>) -> Result<()> {
         let look = care.look().await?;
-        if self.dry_run {
-            return output::print(&match self.json {
+        if self.how.dry_run {
+            return output::print(&match self.how.json {
                 true => output::json(&json!({ "dry_run": true, "plan": look.plan }))?,
                 false if look.plan.is_empty() => "there is nothing to do\n".to_owned(),
                 false => format!("it would:\n{}", steps(&look.plan)),
             });
         }
         let done = care.repair(&look).await?;
-        output::print(&match self.json {
+        output::print(&match self.how.json {
             true => output::json(&json!({ "dry_run": false, "done": done }))?,
             false if done.is_empty() => "there was nothing to do\n".to_owned(),
             false => {
@@ -255,18 +222,12 @@ impl Create {
     }
 }
 
-impl Rotate {
-    async fn run(self, care: &Care<'_>) -> Result<()> {
-        if self.dry_run {
+impl One {
+    async fn rotate(self, care: &Care<'_>) -> Result<()> {
+        if self.how.dry_run {
             let look = care.look().await?;
-            let is_there = care.expected.ours(&look.subscriptions).iter().any(|one| one.id == self.id);
-            if !is_there {
-                bail!(
-                    "the provider has no webhook {} for this address; see `trunkline webhooks status`",
-                    self.id
-                );
-            }
-            return output::print(&match self.json {
+            care.changeable(&look.subscriptions, &self.id)?;
+            return output::print(&match self.how.json {
                 true => output::json(&json!({ "dry_run": true, "subscription": self.id }))?,
                 false => format!(
                     "it would give {} another secret; both are accepted until the old one goes\n",
@@ -275,7 +236,7 @@ impl Rotate {
             });
         }
         let row = care.rotate(&self.id).await?;
-        if self.json {
+        if self.how.json {
             return output::print(&output::json(
                 &json!({ "dry_run": false, "subscription": self.id, "secret": row }),
             )?);
@@ -285,22 +246,18 @@ impl Rotate {
             self.id, row.version, row.id
         ))
     }
-}
 
-impl Delete {
-    async fn run(self, care: &Care<'_>) -> Result<()> {
-        if self.dry_run {
+    async fn delete(self, care: &Care<'_>) -> Result<()> {
+        if self.how.dry_run {
             let look = care.look().await?;
-            if !look.subscriptions.iter().any(|one| one.id == self.id) {
-                bail!("the provider has no webhook {}; see `trunkline webhooks status`", self.id);
-            }
-            return output::print(&match self.json {
+            care.one(&look.subscriptions, &self.id)?;
+            return output::print(&match self.how.json {
                 true => output::json(&json!({ "dry_run": true, "subscription": self.id }))?,
                 false => format!("it would delete {} for ever, and refuse what it signed with\n", self.id),
             });
         }
         let retired = care.delete(&self.id).await?;
-        if self.json {
+        if self.how.json {
             let told = json!({ "dry_run": false, "subscription": self.id, "retired": retired });
             return output::print(&output::json(&told)?);
         }
@@ -325,7 +282,7 @@ impl Move {
             return self.finish(care, &standing).await;
         }
         let plan = plan_beside(care, &look);
-        if standing.present.is_some() || self.dry_run {
+        if standing.present.is_some() || self.how.dry_run {
             return self.tell(&standing, &plan, &[]);
         }
         care.vault.keys()?;
@@ -342,15 +299,15 @@ impl Move {
             );
         }
         let mut deleted = Vec::new();
-        for id in standing.older.iter().filter(|_| !self.dry_run) {
+        for id in standing.older.iter().filter(|_| !self.how.dry_run) {
             care.delete(id).await.with_context(|| format!("deleting {id}"))?;
             deleted.push(id.clone());
         }
-        if self.json {
-            let told = json!({ "dry_run": self.dry_run, "older": standing.older, "deleted": deleted });
+        if self.how.json {
+            let told = json!({ "dry_run": self.how.dry_run, "older": standing.older, "deleted": deleted });
             return output::print(&output::json(&told)?);
         }
-        let verb = if self.dry_run { "would be" } else { "are" };
+        let verb = if self.how.dry_run { "would be" } else { "are" };
         output::print(&format!(
             "{} older webhooks {verb} deleted: {}\n",
             standing.older.len(),
@@ -359,9 +316,9 @@ impl Move {
     }
 
     fn tell(&self, standing: &Standing, plan: &[Step], made: &[String]) -> Result<()> {
-        if self.json {
+        if self.how.json {
             return output::print(&output::json(&json!({
-                "dry_run": self.dry_run,
+                "dry_run": self.how.dry_run,
                 "present": standing.present,
                 "older": standing.older,
                 "made": made,

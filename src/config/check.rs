@@ -297,9 +297,7 @@ pub(super) fn no_webhook_secret(config: &Config) -> Option<Problem> {
     let reason =
         "without a signing secret every webhook is refused; copy it from the provider's webhook settings";
     let (key, profile) = ("openphone.webhook_secrets", config.profile);
-    // With a master key there is a table of them.
-    let none = config.openphone.webhook_secrets.is_empty() && config.secrets.master_keys.is_empty();
-    none.then_some(Problem::Unsafe { key, reason, profile })
+    config.has_no_webhook_secret().then_some(Problem::Unsafe { key, reason, profile })
 }
 
 /// What no profile refuses and somebody should know of.

@@ -24,7 +24,7 @@ use std::fmt;
 
 use serde::Deserialize;
 use toml::Value;
-pub use trunkline_jobs::network::{Network, NetworkError};
+pub use trunkline_jobs::network::Network;
 
 pub use error::{ConfigError, Problem};
 pub use flags::{Assignment, Flags, NoAssignment};
@@ -90,6 +90,11 @@ impl fmt::Display for Profile {
 }
 
 impl Config {
+    /// Whether there is nothing to check webhooks by. With a master key there is a table of secrets.
+    pub fn has_no_webhook_secret(&self) -> bool {
+        self.openphone.webhook_secrets.is_empty() && self.secrets.master_keys.is_empty()
+    }
+
     /// Reads the configuration of a process with these flags and this environment (`std::env::vars_os()`).
     ///
     /// # Errors

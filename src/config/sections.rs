@@ -30,7 +30,7 @@ use trunkline_jobs::secrets::{MasterKeyError, MasterKeys, RotationRules, Vault};
 use trunkline_jobs::subscriptions::Expected;
 use trunkline_jobs::upkeep::{MediaRetention, Retention};
 use trunkline_openphone::client::{Client, ClientConfig, webhook_events};
-use trunkline_openphone::signature::{SecretError, Secrets, Tolerance};
+use trunkline_openphone::signature::Tolerance;
 use trunkline_platform::db::{Db, DbOptions, DbUrl};
 use trunkline_platform::metrics::Metrics;
 use trunkline_platform::ring::{RedisRingError, Ring};
@@ -127,10 +127,6 @@ pub struct OpenphoneConfig {
 }
 
 impl OpenphoneConfig {
-    pub fn secrets(&self) -> Result<Secrets, SecretError> {
-        Secrets::parse(self.webhook_secrets.iter().map(ExposeSecret::expose_secret))
-    }
-
     pub fn tolerance(&self) -> Tolerance {
         Tolerance { standard: delta(self.freshness), legacy: self.legacy_freshness.map(delta) }
     }

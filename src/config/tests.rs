@@ -168,8 +168,10 @@ fn a_secret_can_be_read_from_a_file_without_its_last_line_end() {
         .unwrap();
     use secrecy::ExposeSecret;
     assert_eq!(config.openphone.api_key.as_ref().unwrap().expose_secret(), "abc");
-    assert_eq!(config.openphone.secrets().unwrap().standard.len(), 1);
-    assert_eq!(config.openphone.secrets().unwrap().legacy.len(), 1);
+    let secrets = config.openphone.webhook_secrets.iter().map(ExposeSecret::expose_secret);
+    let secrets = trunkline_openphone::signature::Secrets::parse(secrets).unwrap();
+    assert_eq!(secrets.standard.len(), 1);
+    assert_eq!(secrets.legacy.len(), 1);
 }
 
 #[test]

@@ -24,7 +24,7 @@ mod visit;
 use std::sync::Arc;
 
 use poem::endpoint::make_sync;
-use poem::http::{StatusCode, header};
+use poem::http::{HeaderValue, StatusCode, header};
 use poem::{Endpoint, EndpointExt, IntoResponse, Response, Route, get, post};
 use trunkline_jobs::secrets::Vault;
 use trunkline_platform::job::Jobs;
@@ -116,4 +116,10 @@ fn see_other(place: &str) -> Response {
         .with_header(header::LOCATION, place)
         .with_header(header::CACHE_CONTROL, "no-store")
         .into_response()
+}
+
+/// The page comes anew every other second, without script.
+fn again(mut page: Response) -> Response {
+    page.headers_mut().insert(header::REFRESH, HeaderValue::from_static("2"));
+    page
 }

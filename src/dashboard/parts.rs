@@ -1,9 +1,11 @@
 //! What pages repeat: times, states, links, blocks of text.
 
+use std::fmt::Display;
+
 use chrono::{DateTime, SecondsFormat, Utc};
 use maud::{Markup, html};
 use serde_json::Value;
-use trunkline_platform::task::{TaskId, TaskState};
+use trunkline_platform::task::TaskId;
 
 use super::form::{Fields, address};
 use crate::elapsed;
@@ -14,7 +16,8 @@ pub(super) fn time(at: DateTime<Utc>, now: DateTime<Utc>) -> Markup {
     html! { time datetime=(whole) title=(whole) { (elapsed::relative(at, now)) } }
 }
 
-pub(super) fn state(state: TaskState) -> Markup {
+/// Where something stands. The style goes by the word.
+pub(super) fn state(state: impl Display) -> Markup {
     html! { span class={ "state " (state) } { (state) } }
 }
 
@@ -99,6 +102,12 @@ pub(super) fn outcome(fields: &Fields) -> Markup {
             "."
         }
     }
+}
+
+/// The rows of a page, of one more than it has place for, and the last of them if there are more.
+pub(super) fn page<T>(rows: &[T], place: u32) -> (&[T], Option<&T>) {
+    let shown = &rows[..rows.len().min(place as usize)];
+    (shown, shown.last().filter(|_| rows.len() > shown.len()))
 }
 
 /// A link to the next page of a list.

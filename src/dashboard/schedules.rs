@@ -39,7 +39,7 @@ pub(super) async fn list(Data(pages): Data<&Arc<Pages>>, request: &Request) -> P
                         @let next = schedule.when.after(visit.now).next();
                         tr {
                             td { a href={ "/schedules/" (schedule.name) } { (schedule.name) } }
-                            td { (word(standing(schedule, state))) }
+                            td { (parts::state(standing(schedule, state))) }
                             td { @if let Some(next) = next { (parts::time(next, visit.now)) } }
                             td { @if let Some(next) = next { (local(schedule, next)) } }
                             td { code { (schedule.job) } }
@@ -67,10 +67,10 @@ pub(super) async fn show(
     let before = fields.get("before").and_then(|time| DateTime::parse_from_rfc3339(time).ok());
     let before = before.map(|time| time.to_utc());
     let rows = operate::history(pages.tasks.db(), Some(&schedule.name), before, PAGE + 1).await?;
-    let shown = &rows[..rows.len().min(PAGE as usize)];
-    let last = shown.last().filter(|_| rows.len() > shown.len()).map(|row| row.tick_at.to_rfc3339());
+    let (shown, last) = parts::page(&rows, PAGE);
+    let last = last.map(|row| row.tick_at.to_rfc3339());
     let content = html! {
-        h1 { "Schedule " code { (schedule.name) } " " (word(standing(schedule, state))) }
+        h1 { "Schedule " code { (schedule.name) } " " (parts::state(standing(schedule, state))) }
         (parts::outcome(&fields))
         (about(&visit, schedule, state))
         @if visit.may_operate() { (choices(schedule, state)) }
@@ -134,7 +134,7 @@ fn history(visit: &Visit<'_>, rows: &[TickRow]) -> Markup {
                                 td { (row.source) }
                                 td {
                                     @if let Some(task) = row.task_id { (parts::task(task)) }
-                                    @if let Some(state) = &row.task_state { " " (word(state)) }
+                                    @if let Some(state) = &row.task_state { " " (parts::state(state)) }
                                 }
                             }
                         }
@@ -177,10 +177,6 @@ pub(super) async fn act(
 
 fn find<'v>(visit: &Visit<'v>, name: &str) -> Result<&'v Schedule, Stop> {
     visit.pages.schedules.get(name).ok_or_else(|| visit.missing(Place::Schedules, "such schedule"))
-}
-
-fn word(state: &str) -> Markup {
-    html! { span class={ "state " (state) } { (state) } }
 }
 
 fn local(schedule: &Schedule, at: DateTime<Utc>) -> String {

@@ -9,7 +9,7 @@ use poem::{Request, Response};
 use trunkline_platform::audit::{Act, Actor};
 use trunkline_platform::db::DbError;
 
-use super::form::Fields;
+use super::form::{Fields, address};
 use super::layout::{self, Place};
 use super::{Pages, see_other};
 use crate::access::{Caller, Denied, Scope, Scopes};
@@ -77,6 +77,15 @@ impl Visit<'_> {
 
     pub(super) fn may_operate(&self) -> bool {
         self.caller.scopes.has(Scope::Operate)
+    }
+
+    /// The link to the same page with people in it, for whoever may see them and does not yet.
+    pub(super) fn way_to_unmask(&self, unmask: bool, place: &str) -> Markup {
+        html! {
+            @if !unmask && self.caller.scopes.has(Scope::Pii) {
+                p { a href=(address(place, &[("unmask", Some("true"))])) { "Show numbers and texts" } " (the audit tells that you did)" }
+            }
+        }
     }
 
     pub(super) fn actor(&self, reason: Option<&str>) -> Actor {

@@ -27,14 +27,13 @@ use trunkline::source::Sources;
 use trunkline_jobs::campaigns::Holidays;
 use trunkline_jobs::contacts::number::Country;
 use trunkline_jobs::media::MediaStore;
-use trunkline_jobs::secrets::{RotationRules, Vault};
 use trunkline_platform::audit::{self, Actor, AuditFilter, AuditRow};
 use trunkline_platform::schedule::{Schedules, Source};
 use trunkline_platform::task::{NewTask, Tasks};
 
 use crate::campaigns::LIMIT;
 use crate::harness::{Act, Acts, Env, Play, both_engines, registry};
-use crate::kept::{forward, store};
+use crate::kept::{forward, no_secrets, store};
 
 /// The pages and the API on a port of their own, on a test's database and clock.
 pub(crate) struct Site {
@@ -96,7 +95,7 @@ impl Site {
             },
             replays,
             schedules: schedules(),
-            secrets: Vault::new(env.db.clone(), None, RotationRules::default()),
+            secrets: no_secrets(&env.db),
         };
         let routes: Route = dashboard::routes(pages).nest("/api/v1", api);
         let acceptor = TcpListener::bind("127.0.0.1:0").into_acceptor().await.unwrap();

@@ -88,7 +88,7 @@ pub(crate) async fn last_entry(env: &Env) -> AuditRow {
     entries(env).await.pop().unwrap()
 }
 
-fn all(page: &Value, field: &str) -> Vec<Value> {
+pub(crate) fn all(page: &Value, field: &str) -> Vec<Value> {
     page["items"].as_array().unwrap().iter().map(|item| item[field].clone()).collect()
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use trunkline::access::Scope;
 
 use crate::admin::{Site, entries, problem};
-use crate::admin_campaigns::{Caller, acts, last_entry};
+use crate::admin_campaigns::{Caller, acts, all, last_entry};
 use crate::harness::{Env, both_engines};
 
 const ANN: &str = "+12125550101";
@@ -20,10 +20,6 @@ async fn ann_and_ben(ops: &Caller<'_>) {
     assert_eq!(ops.done("/contacts", ann).await, json!({"number": "+*******0101", "outcome": "added"}));
     let ben = json!({"number": BEN, "first_name": "Ben", "state": "tx", "flags": ["test"]});
     assert_eq!(ops.done("/contacts", ben).await["outcome"], "added");
-}
-
-fn all(page: &Value, field: &str) -> Vec<Value> {
-    page["items"].as_array().unwrap().iter().map(|item| item[field].clone()).collect()
 }
 
 both_engines! {

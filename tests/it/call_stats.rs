@@ -13,13 +13,11 @@ use trunkline_jobs::Services;
 use trunkline_jobs::calls::stats::{
     Breakdown, CallStats, Filter, Group, Range, RefreshCallStats, StatsError, by_hour, stats,
 };
-use trunkline_jobs::contacts::ContactServices;
-use trunkline_jobs::subscriptions::SubscriptionServices;
 use trunkline_platform::db::{Stmt, Text};
 use trunkline_platform::testkit::run_job;
 
 use crate::harness::{Env, Program, both_engines};
-use crate::kept::{Keeper, no_secrets};
+use crate::kept::Keeper;
 
 const LINES: [(&str, &str); 2] = [("PN1", "+12125550199"), ("PN2", "+12125550198")];
 const USERS: [&str; 3] = ["US1", "US2", "US3"];
@@ -157,14 +155,7 @@ async fn figures(env: &Env, zone: Tz, filter: &Filter, by: Breakdown) -> CallSta
 }
 
 async fn refresh(env: &Env, keeper: &Keeper<'_>, zone: Tz) {
-    let (media, provider) = (keeper.services.media.clone(), keeper.services.provider.clone());
-    let upkeep = keeper.services.upkeep.clone();
-    let contacts = ContactServices::builtin().unwrap();
-    let (forward, campaigns) = (keeper.services.forward.clone(), keeper.services.campaigns.clone());
-    let (secrets, subscriptions) = (no_secrets(&env.db), SubscriptionServices::default());
-    let db = env.db.clone();
-    let services =
-        Services { db, contacts, media, provider, forward, secrets, subscriptions, campaigns, upkeep, zone };
+    let services = Services { zone, ..keeper.services_anew() };
     run_job(&RefreshCallStats {}, Arc::new(services), env.clock.clone()).await.unwrap();
 }
 

@@ -242,92 +242,72 @@ async fn mend(width: Width, colours: Colours) {
     let kit = env.kit(&acts);
     let key = site.key(&[Scope::Operate]).await;
     let browser = Browser::start(width, colours).await;
-    let look = async |name: &str| {
-        let fits = "return document.documentElement.scrollWidth <= window.innerWidth";
-        assert_eq!(browser.run(fits).await, json!(true), "{name} at {width:?}");
-        if let Some(folder) = std::env::var_os("SCREENSHOTS") {
-            let file = format!("{name}-{width:?}-{colours:?}.png");
-            browser.screenshot(&std::path::Path::new(&folder).join(file)).await;
-        }
-        if let Some(axe) = std::env::var_os("AXE") {
-            browser.run(&std::fs::read_to_string(axe).unwrap()).await;
-            browser.run("window.found = null; axe.run().then(told => window.found = told.violations)").await;
-            browser.until("axe has looked", "return window.found !== null").await;
-            let serious = "return window.found.filter(one => ['serious', 'critical'].includes(one.impact))
-                .map(one => one.id + ' ' + one.nodes.map(node => node.html).join(' '))";
-            assert_eq!(browser.run(serious).await, json!([]), "{name} at {width:?} {colours:?}");
-        }
-    };
-    let on = async |path: &str| {
-        let there = format!("return location.pathname === '{path}' && document.readyState === 'complete'");
-        browser.until(path, &there).await;
-    };
     browser.go(&format!("{}/login", site.url)).await;
-    look("login").await;
+    browser.look("login").await;
     browser.type_into("#key", &key).await;
     browser.click("button").await;
-    on("/").await;
+    browser.on("/").await;
     assert!(browser.text().await.contains("4 dead letters wait for somebody"));
-    look("overview").await;
+    browser.look("overview").await;
     browser.click("nav a[href='/dead']").await;
-    on("/dead").await;
-    look("groups").await;
+    browser.on("/dead").await;
+    browser.look("groups").await;
     browser
         .run("[...document.querySelectorAll('td a')].find(a => a.textContent === 'no such number').click()")
         .await;
-    on("/dead/list").await;
-    look("group").await;
+    browser.on("/dead/list").await;
+    browser.look("group").await;
     browser.click(&format!("a[href='/tasks/{id}']")).await;
-    on(&format!("/tasks/{id}")).await;
-    look("task").await;
+    browser.on(&format!("/tasks/{id}")).await;
+    browser.look("task").await;
     browser.click(&format!("a[href='/tasks/{id}/edit']")).await;
-    on(&format!("/tasks/{id}/edit")).await;
+    browser.on(&format!("/tasks/{id}/edit")).await;
     browser.run("document.querySelector('#payload').value = '{\"act\": \"nonsense\"}'").await;
     browser.type_into("#reason", "the payload was wrong").await;
     browser.click("main button").await;
     browser.until("what is wrong is told", "return !!document.querySelector('#problem')").await;
-    look("edit").await;
+    browser.look("edit").await;
     browser.run("document.querySelector('#payload').value = '{\"act\": \"succeed\"}'").await;
     browser.click("main button").await;
     browser.until("the change is shown", "return !!document.querySelector('main ins')").await;
-    look("confirm").await;
+    browser.look("confirm").await;
     browser.click("main button").await;
-    on(&format!("/tasks/{id}")).await;
+    browser.on(&format!("/tasks/{id}")).await;
     kit.drain().await.unwrap();
     browser.go(&format!("{}/tasks/{id}", site.url)).await;
     browser.until("it is done", "return document.querySelector('h1 .state').textContent === 'done'").await;
-    look("done").await;
+    browser.look("done").await;
 
     acts.broken.store(false, Ordering::Relaxed);
     browser.go(&format!("{}/dead", site.url)).await;
     browser.click("td a").await;
-    on("/dead/list").await;
+    browser.on("/dead/list").await;
     browser.click("input[value=filter]").await;
     browser.click("button[value=replay]").await;
-    on("/dead/act").await;
+    browser.on("/dead/act").await;
     assert!(browser.text().await.contains("3 would be retried: one first"));
-    look("rehearsal").await;
+    browser.look("rehearsal").await;
     browser.type_into("#reason", "the far end is up").await;
     browser.click("main button").await;
-    on("/dead/replays/1").await;
-    look("replay").await;
+    browser.on("/dead/replays/1").await;
+    browser.look("replay").await;
     until("the replay is done", async || {
         kit.drain().await.unwrap();
         page(&site, "/dead/replays/1", &key).await.contains("It is done.")
     })
     .await;
     browser.go(&format!("{}/dead/replays/1", site.url)).await;
-    look("replayed").await;
+    browser.look("replayed").await;
     browser.click("nav a[href='/audit']").await;
-    on("/audit").await;
+    browser.on("/audit").await;
     let told = browser.text().await;
     for part in ["task.edit", "the payload was wrong", "task.retry", "the far end is up"] {
         assert!(told.contains(part), "{part}: {told}");
     }
-    look("audit").await;
+    browser.look("audit").await;
     for (path, name) in [("/tasks", "tasks"), ("/queues", "queues"), ("/runbooks/dead-letters", "runbook")] {
         browser.go(&format!("{}{path}", site.url)).await;
-        look(name).await;
+        browser.look(name).await;
     }
     browser.go(&format!("{}/", site.url)).await;
     assert!(!browser.text().await.contains("dead letters wait"));

@@ -191,42 +191,30 @@ async fn replay_500(width: Width, colours: Colours) {
     let (site, keeper) = (Site::start(&env).await, told(&env).await);
     let key = site.key(&[Scope::Operate]).await;
     let browser = Browser::start(width, colours).await;
-    let look = async |name: &str| {
-        let fits = "return document.documentElement.scrollWidth <= window.innerWidth";
-        assert_eq!(browser.run(fits).await, json!(true), "{name} at {width:?}");
-        if let Some(folder) = std::env::var_os("SCREENSHOTS") {
-            let file = format!("{name}-{width:?}-{colours:?}.png");
-            browser.screenshot(&std::path::Path::new(&folder).join(file)).await;
-        }
-    };
-    let on = async |path: &str| {
-        let there = format!("return location.pathname === '{path}' && document.readyState === 'complete'");
-        browser.until(path, &there).await;
-    };
     browser.go(&format!("{}/login", site.url)).await;
     browser.type_into("#key", &key).await;
     browser.click("button").await;
-    on("/").await;
+    browser.on("/").await;
     browser.click("nav a[href='/events']").await;
-    on("/events").await;
-    look("events").await;
+    browser.on("/events").await;
+    browser.look("events").await;
     browser.type_into("#number", HER).await;
     browser.type_into("#text", "where is my order").await;
     browser.click("form.filter button").await;
     browser.until("the filter is in the address", "return location.search.includes('order')").await;
-    on("/events").await;
-    look("events-found").await;
+    browser.on("/events").await;
+    browser.look("events-found").await;
     browser.click("p.buttons a.button").await;
-    on("/events/replay").await;
+    browser.on("/events/replay").await;
     assert!(browser.text().await.contains("500 would be done once more"), "{}", browser.text().await);
-    look("replay-rehearsal").await;
+    browser.look("replay-rehearsal").await;
     browser.run("document.querySelector('#pace').value = '200'").await;
     browser.type_into("#reason", "orders were not joined").await;
     browser.click("main form button").await;
-    on("/events/replays/1").await;
+    browser.on("/events/replays/1").await;
     keeper.kit().drain().await.unwrap();
     browser.until("it has begun", "return document.body.innerText.includes('200 of 500')").await;
-    look("replay-goes-on").await;
+    browser.look("replay-goes-on").await;
     until("the replay is done", async || {
         keeper.kit().advance(chrono::TimeDelta::seconds(1)).await.unwrap();
         replay::show(&env.db, 1).await.unwrap().unwrap().state == "complete"
@@ -234,12 +222,12 @@ async fn replay_500(width: Width, colours: Colours) {
     .await;
     browser.go(&format!("{}/events/replays/1", site.url)).await;
     browser.until("all of them", "return document.body.innerText.includes('500 of 500')").await;
-    look("replay-done").await;
+    browser.look("replay-done").await;
     let tasks = every_task(&site.tasks).await.unwrap();
     let done = tasks.iter().filter(|task| task.cause.starts_with("replay:") && task.state == TaskState::Done);
     assert_eq!(done.count(), 500);
     browser.click("a[href^='/audit']").await;
-    on("/audit").await;
+    browser.on("/audit").await;
     let told = browser.text().await;
     assert!(told.contains("events.replay") && told.contains("orders were not joined"), "{told}");
     assert!(!told.contains("2125550101"), "{told}");
@@ -250,7 +238,7 @@ async fn replay_500(width: Width, colours: Colours) {
         ("/schedules/play", "schedule"),
     ] {
         browser.go(&format!("{}{path}", site.url)).await;
-        look(name).await;
+        browser.look(name).await;
     }
     browser.run("document.querySelectorAll('details').forEach(one => one.open = true)").await;
     browser.type_into("#why-fire", "to see it").await;

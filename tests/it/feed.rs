@@ -6,24 +6,18 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use tokio::sync::Notify;
 use trunkline_jobs::events::feed::{look, reach};
-use trunkline_jobs::events::{Accepted, Delivery, EventId, Source, accept};
-use trunkline_openphone::event::Envelope;
-use trunkline_openphone::signature::Scheme;
+use trunkline_jobs::events::{Accepted, Delivery, EventId, accept};
 use trunkline_platform::task::TaskTx;
 
 use crate::harness::{Env, both_engines};
+use crate::kept;
 
 fn delivery(env: &Env, id: &str) -> Delivery {
     let body = format!(r#"{{"id":"EV{id}","type":"fax.received","data":{{"resource":{{"id":"FX{id}"}}}}}}"#);
     Delivery {
-        envelope: Envelope::parse(body.as_bytes()).unwrap(),
-        source: Source::Webhook(Scheme::Standard),
         delivery_id: Some(format!("msg_{id}")),
-        received_at: env.clock.now(),
-        headers: "{}".to_owned(),
-        body,
         correlation_id: format!("wh_{id}"),
-        trace_context: None,
+        ..kept::delivery(env, &body)
     }
 }
 

@@ -10,7 +10,6 @@ use trunkline::access::Scope;
 use trunkline_jobs::Services;
 use trunkline_jobs::forward::endpoints::{self, EndpointError, EndpointRow, EndpointState, NewEndpoint};
 use trunkline_jobs::forward::{EventTypes, ForwardServices};
-use trunkline_jobs::subscriptions::SubscriptionServices;
 use trunkline_openphone::signature::{Secrets, Tolerance, verify};
 use trunkline_platform::audit::{Actor, AuditRow};
 use trunkline_platform::clock::Clock;
@@ -32,36 +31,9 @@ fn new(url: &str) -> NewEndpoint {
 
 /// The jobs, forwarding to what is listed.
 fn kit(env: &Env, keeper: &Keeper<'_>, forward: &ForwardServices) -> Kit<Services> {
-    let Services {
-        db,
-        contacts: _,
-        media,
-        provider,
-        forward: _,
-        secrets,
-        subscriptions: _,
-        campaigns,
-        upkeep,
-        zone,
-    } = &*keeper.services;
-    let services = Services {
-        db: db.clone(),
-        contacts: trunkline_jobs::contacts::ContactServices::builtin().unwrap(),
-        media: media.clone(),
-        provider: provider.clone(),
-        forward: forward.clone(),
-        secrets: secrets.clone(),
-        subscriptions: SubscriptionServices::default(),
-        campaigns: campaigns.clone(),
-        upkeep: upkeep.clone(),
-        zone: *zone,
-    };
-    Kit::new(
-        env.tasks(),
-        Arc::new(trunkline_jobs::registry().unwrap()),
-        Arc::new(services),
-        env.metrics.clone(),
-    )
+    let services = Services { forward: forward.clone(), ..keeper.services_anew() };
+    let registry = Arc::new(trunkline_jobs::registry().unwrap());
+    Kit::new(env.tasks(), registry, Arc::new(services), env.metrics.clone())
 }
 
 fn events(count: usize) -> Vec<String> {
@@ -203,9 +175,12 @@ both_engines! {
         keeper.tell(&[moon("EVm2")]).await;
         kit.advance(TimeDelta::minutes(1)).await.unwrap();
 
+        let open = endpoints::register(&tasks, &forward.forwarder, new(&sink.url()), &ana()).await.unwrap();
         let short = NewEndpoint { expires_in: TimeDelta::minutes(5), ..new(&sink.url()) };
         let row = endpoints::register(&tasks, &forward.forwarder, short, &ana()).await.unwrap();
         kit.advance(TimeDelta::minutes(6)).await.unwrap();
+        let listed = endpoints::list_open(&env.db, None, 1, env.clock.now()).await.unwrap();
+        assert_eq!(listed.iter().map(|row| row.id).collect::<Vec<_>>(), [open.id], "closed ones take nobody's place");
         assert_eq!(show(&env, row.id).await.state(env.clock.now()), EndpointState::Expired);
         keeper.tell(&[moon("EVm3")]).await;
         kit.advance(TimeDelta::hours(1)).await.unwrap();
@@ -333,7 +308,7 @@ both_engines! {
 
 /// The bound of the histogram below which all answers to webhooks lie.
 async fn slowest_answer(program: &Program) -> Duration {
-    let text = reqwest::get(program.url("/metrics")).await.unwrap().text().await.unwrap();
+    let text = program.metrics().await;
     let value = |line: &str| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap();
     let name = "trunkline_webhook_answer_seconds";
     let all = text.lines().find(|line| line.starts_with(&format!("{name}_count"))).map(value).unwrap();

@@ -97,22 +97,12 @@ impl<'e> Keeper<'e> {
 
     /// With files fetched and judged some other way, or a provider to ask.
     pub(crate) fn with(env: &'e Env, media: MediaServices, provider: Provider) -> Self {
-        let upkeep = upkeep(env, media.store.clone());
-        let contacts = ContactServices::builtin().unwrap();
-        let campaigns = campaigns();
-        let services = Arc::new(Services {
-            db: env.db.clone(),
-            contacts,
-            media,
-            provider,
-            forward: forward(&[]),
-            secrets: no_secrets(&env.db),
-            subscriptions: SubscriptionServices::default(),
-            campaigns,
-            upkeep,
-            zone: chrono_tz::UTC,
-        });
-        Self { env, services, tasks: env.tasks() }
+        Self { env, services: Arc::new(services(env, media, provider)), tasks: env.tasks() }
+    }
+
+    /// The same anew, for whoever wants one of them otherwise.
+    pub(crate) fn services_anew(&self) -> Services {
+        services(self.env, self.services.media.clone(), self.services.provider.clone())
     }
 
     /// Stores events as deliveries of their own and leaves their jobs waiting.
@@ -226,6 +216,22 @@ pub(crate) fn statement(text: String) -> &'static Stmt {
     Box::leak(Box::new(Stmt { name: "TEST", text: Text::Same(text.leak()) }))
 }
 
+/// The services of the jobs on a test's database.
+pub(crate) fn services(env: &Env, media: MediaServices, provider: Provider) -> Services {
+    Services {
+        db: env.db.clone(),
+        contacts: ContactServices::builtin().unwrap(),
+        upkeep: upkeep(env, media.store.clone()),
+        media,
+        provider,
+        forward: forward(&[]),
+        secrets: no_secrets(&env.db),
+        subscriptions: SubscriptionServices::default(),
+        campaigns: campaigns(),
+        zone: chrono_tz::UTC,
+    }
+}
+
 pub(crate) fn delivery(env: &Env, body: &str) -> Delivery {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     let n = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -271,7 +277,7 @@ pub(crate) fn no_secrets(db: &Db) -> Vault {
 }
 
 /// No day off, and the breaker as the program comes with it.
-pub(crate) fn campaigns() -> CampaignServices {
+fn campaigns() -> CampaignServices {
     let config = trunkline::config::Config::load(&trunkline::config::Flags::default(), []).unwrap();
     let metrics = CampaignMetrics::new(&prometheus::Registry::new()).unwrap();
     CampaignServices { holidays: Holidays::new(), breaker: config.campaigns.breaker.settings(), metrics }
@@ -307,7 +313,7 @@ pub(crate) fn media(fetcher: Fetcher, store: MediaStore) -> MediaServices {
 }
 
 /// Upkeep as the program comes with it.
-pub(crate) fn upkeep(env: &Env, store: MediaStore) -> Upkeep {
+fn upkeep(env: &Env, store: MediaStore) -> Upkeep {
     let config = trunkline::config::Config::load(&trunkline::config::Flags::default(), []).unwrap();
     let metrics = UpkeepMetrics::new(&prometheus::Registry::new()).unwrap();
     Upkeep { tasks: env.tasks(), store, retention: config.retention.retention(), metrics }

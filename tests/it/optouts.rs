@@ -181,6 +181,7 @@ both_engines! {
             optout::opt_in(&env.db, &env.clock, HER, Channel::Phone, None, &ana(reason)).await
         };
         assert!(matches!(remove(None).await, Err(ReviewError::NoReason)));
+        assert!(matches!(remove(Some(" ")).await, Err(ReviewError::NoReason)), "a blank is no reason");
         assert!(is_closed(&env).await);
         assert!(remove(Some("signed the form")).await.unwrap());
         assert!(!is_closed(&env).await);

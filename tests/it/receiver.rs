@@ -46,10 +46,6 @@ impl Door {
         let signature = sign_legacy(&Key::parse(LEGACY).unwrap(), at.timestamp_millis(), body);
         self.post().header("openphone-signature", signature).body(body.to_vec())
     }
-
-    async fn metrics(&self) -> String {
-        self.client.get(self.program.url("/metrics")).send().await.unwrap().text().await.unwrap()
-    }
 }
 
 fn event(kind: EventType, generation: Generation) -> FactoryEvent {
@@ -123,7 +119,7 @@ both_engines! {
         let found = events::find(&env.db, &unknown, None, 10).await.unwrap();
         assert_eq!(found.events[0].event.event_type, "fax.received");
         assert!(env.tasks().count_by_kind().await.unwrap().is_empty());
-        assert!(door.metrics().await.contains("trunkline_webhooks_unknown_type_total 1"));
+        assert!(door.program.metrics().await.contains("trunkline_webhooks_unknown_type_total 1"));
     }
 
     async fn what_is_refused_says_why_and_leaves_nothing(env: Env) {
@@ -202,7 +198,7 @@ both_engines! {
             assert_eq!(answer, (status, code.to_owned()), "{name}");
         }
         assert_eq!(stored(&env).await, 0);
-        let metrics = door.metrics().await;
+        let metrics = door.program.metrics().await;
         assert!(metrics.contains("trunkline_webhooks_refused_total{code=\"malformed\"} 9"), "{metrics}");
         assert!(metrics.contains("trunkline_webhooks_refused_total{code=\"busy\"} 0"), "pre-created at zero");
     }

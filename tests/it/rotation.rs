@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use reqwest::StatusCode;
 use secrecy::ExposeSecret;
 use serde_json::Value;
 use trunkline_jobs::events;
@@ -11,12 +12,12 @@ use trunkline_jobs::secrets::MasterKeys;
 use trunkline_openphone::client::{Client, ClientConfig, LegacyFamily, NewSubscription};
 use trunkline_openphone::event::Generation;
 use trunkline_openphone::factory::Factory;
-use trunkline_openphone::signature::{Key, sign_standard};
 use trunkline_openphone::simulator::{Delivery, SimulatorConfig, SimulatorHandle};
 use trunkline_platform::audit::{self, AuditFilter};
 use trunkline_platform::clock::Clock;
 
 use crate::harness::{Env, Program, both_engines, provider, provider_for, until};
+use crate::secrets::post;
 
 /// Where a rotation and the making of a webhook can die.
 pub(crate) const CHANGING: [&str; 3] =
@@ -116,21 +117,9 @@ impl Stage {
     }
 
     /// What a delivery gets that is signed with the secret from the start.
-    async fn signed_with_the_first(&self, number: u64) -> u16 {
-        let config = provider();
-        let key = Key::parse(config.standard_secret.expose_secret()).unwrap();
-        let now = Clock::system().now();
-        let event = Factory::new(900 + number).text(Generation::Dated, now).remove(0);
-        let id = format!("msg_old_{number}");
-        let request = reqwest::Client::new().post(self.program.url("/webhooks/openphone"));
-        let answer = request
-            .header("content-type", "application/json")
-            .header("webhook-signature", sign_standard(&key, &id, now.timestamp(), &event.body))
-            .header("webhook-id", id)
-            .header("webhook-timestamp", now.timestamp())
-            .body(event.body)
-            .send();
-        answer.await.unwrap().status().as_u16()
+    async fn signed_with_the_first(&self, number: u32) -> StatusCode {
+        let (url, first) = (self.program.url("/webhooks/openphone"), provider().standard_secret);
+        post(&reqwest::Client::new(), &url, first.expose_secret(), 900 + number).await.0
     }
 }
 
@@ -141,12 +130,13 @@ both_engines! {
         // What happened before the program listened was told again.
         stage.delivered(20).await;
         let since = Clock::system().now();
-        assert_eq!(stage.signed_with_the_first(1).await, 204);
+        assert_eq!(stage.signed_with_the_first(1).await, StatusCode::NO_CONTENT);
         let told = stage.webhooks(&["rotate", PRESENT]).await.unwrap();
         assert_eq!(told["secret"]["version"], 2, "the first was taken over from the configuration");
         stage.delivered(20).await;
         stage.until_secrets_are(&[(1, "retired"), (2, "active")]).await;
-        until("the old secret is refused", async || stage.signed_with_the_first(2).await == 401).await;
+        let refused = StatusCode::UNAUTHORIZED;
+        until("the old secret is refused", async || stage.signed_with_the_first(2).await == refused).await;
         stage.delivered(20).await;
         stage.assert_none_was_refused(since);
 
@@ -191,7 +181,7 @@ both_engines! {
         assert_eq!(tally.deliveries_exhausted, 0);
         let stored: i64 = events::count(&env.db).await.unwrap().iter().map(|row| row.count).sum();
         assert_eq!(stored, i64::try_from(tally.deliveries_acknowledged).unwrap());
-        let metrics = reqwest::get(stage.program.url("/metrics")).await.unwrap().text().await.unwrap();
+        let metrics = stage.program.metrics().await;
         let refused = metrics.lines().find(|line| line.contains("code=\"signature_invalid\"")).unwrap();
         assert!(refused.ends_with(" 0"), "{refused}");
     }
@@ -201,6 +191,11 @@ both_engines! {
         stage.program.start().await.unwrap();
         let status = stage.webhooks(&["status"]).await.unwrap();
         assert_eq!(status["findings"].as_array().unwrap().len(), 0, "{status}");
+        let older = "WH00000000000000000000000000000001";
+        let rehearsed = stage.webhooks(&["rotate", older, "--dry-run"]).await.unwrap_err().to_string();
+        let refused = stage.webhooks(&["rotate", older]).await.unwrap_err().to_string();
+        let why = |error: &str| error.split_once('\n').unwrap().1.to_owned();
+        assert_eq!(why(&rehearsed), why(&refused), "a dry run refuses what would be refused");
 
         stage.simulator.subscribe(false);
         let error = stage.webhooks(&["status"]).await.unwrap_err().to_string();
@@ -273,11 +268,7 @@ both_engines! {
             program.run(&["schedules", "trigger", "webhooks.watch", "--by", "ana"]).unwrap()
         });
         let disabled = "trunkline_webhook_problems{problem=\"disabled\"} 2";
-        until("it is in the metrics", async || {
-            let metrics = reqwest::get(program.url("/metrics")).await.unwrap().text().await.unwrap();
-            metrics.contains(disabled)
-        })
-        .await;
+        until("it is in the metrics", async || program.metrics().await.contains(disabled)).await;
         assert!(program.output().contains("the provider's webhooks are not as they should be"));
     }
 }

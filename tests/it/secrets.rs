@@ -20,9 +20,10 @@ use trunkline_jobs::secrets::{
 use trunkline_openphone::event::{EventType, Generation};
 use trunkline_openphone::factory::Factory;
 use trunkline_openphone::signature::{Key, sign_legacy, sign_standard};
-use trunkline_platform::audit::{self, Actor, AuditFilter};
+use trunkline_platform::audit::{self, AuditFilter};
 use trunkline_platform::clock::Clock;
 
+use crate::campaigns::ana;
 use crate::harness::{Env, Program, both_engines, start_time, until};
 use crate::kept::statement;
 
@@ -37,10 +38,6 @@ const RULES: RotationRules = RotationRules {
     overdue: Duration::from_secs(3_600),
     every: None,
 };
-
-fn ana() -> Actor {
-    Actor { name: "operator:ana".to_owned(), reason: Some("a test".to_owned()) }
-}
 
 fn vault(env: &Env) -> Vault {
     let key = MasterKeys::generate().unwrap();
@@ -97,7 +94,12 @@ impl Gate {
 }
 
 /// Delivers something new, signed with this secret, and tells what came of it.
-async fn post(client: &reqwest::Client, url: &str, secret: &str, number: u32) -> (StatusCode, String) {
+pub(crate) async fn post(
+    client: &reqwest::Client,
+    url: &str,
+    secret: &str,
+    number: u32,
+) -> (StatusCode, String) {
     let (key, now) = (Key::parse(secret).unwrap(), Clock::system().now());
     let request = client.post(url).header("content-type", "application/json");
     let generation = if secret.starts_with("whsec_") { Generation::Dated } else { Generation::App };
@@ -302,7 +304,7 @@ both_engines! {
         program.start().await.unwrap();
         let awaited = (StatusCode::SERVICE_UNAVAILABLE, "secret_awaited".to_owned());
         assert_eq!(post(&client, &url, FIRST, 4).await, awaited);
-        let metrics = client.get(program.url("/metrics")).send().await.unwrap().text().await.unwrap();
+        let metrics = program.metrics().await;
         assert!(metrics.contains("trunkline_secrets_unreadable 1"), "{metrics}");
     }
 

@@ -19,7 +19,7 @@ both_engines! {
     async fn what_fails_is_counted_by_kind_and_by_the_minute_and_what_is_dead_is_measured(env: Env) {
         let mut program = Program::new(&env, &["serve"]).set("USER", "ana");
         program.start().await.unwrap();
-        let measured = reqwest::get(program.url("/metrics")).await.unwrap().text().await.unwrap();
+        let measured = program.metrics().await;
         for series in [
             "trunkline_dead_letters{kind=\"message.received\"} 0",
             "trunkline_dead_letters_oldest_seconds 0",
@@ -53,7 +53,7 @@ both_engines! {
         // Another process measures what is in the table.
         let mut program = Program::new(&env, &["serve", "--roles", "receiver"]);
         program.start().await.unwrap();
-        let measured = reqwest::get(program.url("/metrics")).await.unwrap().text().await.unwrap();
+        let measured = program.metrics().await;
         for series in ["trunkline_dead_letters{kind=\"message.received\"} 3", "trunkline_tasks_waiting_for_release 1"] {
             assert!(measured.contains(series), "{series}:\n{measured}");
         }

@@ -6,9 +6,7 @@ use chrono::TimeDelta;
 use serde_json::{Value, json};
 use sqlx::Connection;
 use trunkline_jobs::Services;
-use trunkline_jobs::contacts::ContactServices;
 use trunkline_jobs::media::DownloadMedia;
-use trunkline_jobs::subscriptions::SubscriptionServices;
 use trunkline_jobs::upkeep::{
     self, Chore, CountStored, RemoveAttempts, RemoveAudit, RemoveEvents, RemoveHistory, RemoveKeys,
     RemoveTasks, RequeueMedia, RunRow, TidyDatabase, TrimRing, Upkeep, UpkeepJob,
@@ -22,7 +20,7 @@ use trunkline_platform::task::{NewTask, TaskFilter, TaskId, TaskState, Tasks};
 use trunkline_platform::testkit::Kit;
 
 use crate::harness::{Env, Program, both_engines, until};
-use crate::kept::{Keeper, no_secrets};
+use crate::kept::Keeper;
 
 trunkline_platform::statements! {
     FILL = split {
@@ -110,13 +108,7 @@ async fn run<C: Chore>(kit: &Kit<Services>, tasks: &Tasks) -> Vec<RunRow> {
 fn kit_with(env: &Env, keeper: &Keeper<'_>, change: impl FnOnce(&mut Upkeep)) -> Kit<Services> {
     let mut upkeep = keeper.services.upkeep.clone();
     change(&mut upkeep);
-    let (forward, campaigns) = (keeper.services.forward.clone(), keeper.services.campaigns.clone());
-    let contacts = ContactServices::builtin().unwrap();
-    let (media, provider) = (keeper.services.media.clone(), keeper.services.provider.clone());
-    let (secrets, subscriptions) = (no_secrets(&env.db), SubscriptionServices::default());
-    let (db, zone) = (env.db.clone(), chrono_tz::UTC);
-    let services =
-        Services { db, contacts, media, provider, forward, secrets, subscriptions, campaigns, upkeep, zone };
+    let services = Services { upkeep, ..keeper.services_anew() };
     let registry = Arc::new(trunkline_jobs::registry().unwrap());
     Kit::new(env.tasks(), registry, Arc::new(services), env.metrics.clone())
 }
@@ -482,7 +474,7 @@ async fn with_nothing_set_a_bare_program_has_its_upkeep() {
         all[0].state == TaskState::Done
     })
     .await;
-    let metrics = reqwest::get(program.url("/metrics")).await.unwrap().text().await.unwrap();
+    let metrics = program.metrics().await;
     for series in [
         r#"trunkline_schedule_ticks_total{outcome="fired",schedule="upkeep.tasks"}"#,
         r#"trunkline_upkeep_rows_total{job="upkeep.events"} 0"#,

@@ -93,6 +93,10 @@ pub async fn opt_out(
     Ok(changed)
 }
 
+fn says_why(actor: &Actor) -> bool {
+    actor.reason.as_deref().is_some_and(|why| !why.trim().is_empty())
+}
+
 /// Opens a number again, for a reason. Tells whether it was closed before.
 ///
 /// # Errors
@@ -105,7 +109,7 @@ pub async fn opt_in(
     wording: Option<&str>,
     actor: &Actor,
 ) -> Result<bool, ReviewError> {
-    if actor.reason.is_none() {
+    if !says_why(actor) {
         return Err(ReviewError::NoReason);
     }
     let mut tx = db.write().await?;
@@ -131,7 +135,7 @@ pub async fn decide(
     verdict: Verdict,
     actor: &Actor,
 ) -> Result<String, ReviewError> {
-    if verdict == Verdict::Reopen && actor.reason.is_none() {
+    if verdict == Verdict::Reopen && !says_why(actor) {
         return Err(ReviewError::NoReason);
     }
     let found: Option<Found> = FIND_REVIEW.bind(id).optional(&mut db.read().await?).await?;

@@ -19,7 +19,7 @@ use super::store::EventId;
 
 pub use page::ReplayEvents;
 pub use read::{ReplayRow, list, show};
-pub use runs::{LARGEST_PACE, Order, ReplayError, USUAL_PACE, begin, cancel, resume};
+pub use runs::{LARGEST_PACE, MOST_COUNTED, Order, ReplayError, USUAL_PACE, begin, cancel, resume};
 
 /// What the task of a replayed event names as its cause.
 pub(super) fn cause(event: EventId) -> String {

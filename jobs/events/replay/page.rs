@@ -1,6 +1,5 @@
 //! One page of a replay: looked for, enqueued, and the replay moved forward.
 
-use chrono::TimeDelta;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use trunkline_platform::crash_point;
@@ -8,14 +7,9 @@ use trunkline_platform::job::{Context, Done, Failure, Job, OrFail, Queue};
 
 use super::runs::{self, Run, Turned};
 use crate::events::intake::again;
-use crate::events::scan::{STRETCH, Way, stretch};
+use crate::events::scan::{STRETCH, Stretch, Way, gather};
 use crate::events::store::FoundEvent;
 use crate::{MEDIA, Services};
-
-/// Events that are looked at for those of one page.
-const MOST_LOOKED: usize = 5_000;
-/// A wait up to this long is waited here: a task that is put off is found only when the table is looked at.
-const SHORT: TimeDelta = TimeDelta::seconds(3);
 
 /// Replays the next events: as many as its pace takes in a second, or a stretch. One page a task, so that each has tries of its own.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -37,11 +31,8 @@ impl Job for ReplayEvents {
         let Some(run) = runs::find(&mut db.read().await?, self.replay).await? else {
             return Err(Failure::discard("the replay has ended"));
         };
-        if run.next_at > cx.now() {
-            let is_short = run.next_at - cx.now() <= SHORT;
-            if !is_short || !cx.wait_until(run.next_at).await || cx.cancelled().is_cancelled() {
-                return Err(Failure::snooze_until(run.next_at, "its pace lets it go on then"));
-            }
+        if run.next_at > cx.now() && !cx.wait_shortly(run.next_at).await {
+            return Err(Failure::snooze_until(run.next_at, "its pace lets it go on then"));
         }
         match self.turn(cx, &run).await {
             Err(failure) if failure.is_final(cx.task()) => {
@@ -87,26 +78,12 @@ impl ReplayEvents {
 async fn look(cx: &Context<Services>, run: &Run) -> Result<(Vec<FoundEvent>, Turned), Failure> {
     let filter = run.filter().permanent()?;
     let room = usize::try_from(run.pace).unwrap_or(1).clamp(1, STRETCH);
-    let mut turned = Turned { seen_to: run.last_event, ..Turned::default() };
-    let (mut events, mut rest) = (Vec::new(), Some(run.rest()));
-    while let Some(window) = rest
-        && events.len() < room
-        && turned.looked < MOST_LOOKED
-    {
-        // No more than there is room for: what is looked at and left over would be looked at again.
-        let most =
-            if filter.words().is_some() || filter.state.is_some() { STRETCH } else { room - events.len() };
-        let next = stretch(&cx.services().db, &filter, window, Way::OldestFirst, (most, true)).await?;
-        turned.looked += next.looked;
-        rest = next.rest;
-        events.extend(next.found);
-    }
-    if let Some(rest) = rest {
-        turned.seen_to = rest.after;
-    }
+    let Stretch { found: mut events, looked, rest } =
+        gather(&cx.services().db, &filter, run.rest(), Way::OldestFirst, (room, true)).await?;
+    let mut seen_to = rest.map_or(run.last_event, |rest| rest.after);
     if events.len() > room {
         events.truncate(room);
-        turned.seen_to = events.last().map_or(turned.seen_to, |found| found.event.id.0);
+        seen_to = events.last().map_or(seen_to, |found| found.event.id.0);
     }
-    Ok((events, turned))
+    Ok((events, Turned { seen_to, looked, ..Turned::default() }))
 }

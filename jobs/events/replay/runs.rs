@@ -8,7 +8,7 @@ use trunkline_platform::task::{NewTask, TaskTx, Tasks};
 
 use super::page::ReplayEvents;
 use crate::events::EventFilter;
-use crate::events::find::{Survey, survey};
+use crate::events::find::{Survey, survey_in};
 use crate::events::scan::{Window, window};
 
 /// Events in a second, unless somebody says otherwise.
@@ -16,7 +16,7 @@ pub const USUAL_PACE: u32 = 50;
 /// The most events in a second.
 pub const LARGEST_PACE: u32 = 1_000;
 /// Events that are counted before a replay begins. Of more it is only known how far it is.
-const MOST_COUNTED: u64 = 20_000;
+pub const MOST_COUNTED: u64 = 20_000;
 
 trunkline_platform::statements! {
     BEGIN_REPLAY = same {
@@ -132,11 +132,11 @@ pub async fn begin(tasks: &Tasks, order: &Order, actor: &Actor) -> Result<(i64, 
     if !(1..=LARGEST_PACE).contains(pace) {
         return Err(ReplayError::Pace);
     }
-    let counted = survey(tasks.db(), filter, MOST_COUNTED, |_| {}).await?;
+    let window = window(&mut tasks.db().read().await?, filter).await?;
+    let counted = survey_in(tasks.db(), filter, window, MOST_COUNTED, |_| {}).await?;
     if counted.complete && counted.found == 0 {
         return Err(ReplayError::Nothing);
     }
-    let window = window(&mut tasks.db().read().await?, filter).await?;
     let now = tasks.clock().now();
     let stored = serde_json::to_string(filter).map_err(DbError::from)?;
     let expected = counted.complete.then(|| i64::try_from(counted.found).unwrap_or(i64::MAX));

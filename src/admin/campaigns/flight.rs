@@ -1,23 +1,17 @@
 //! What will become of a campaign: the flight plan.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use poem::http::StatusCode;
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi};
-use tokio::time::timeout;
 use trunkline_jobs::campaigns::flight::{self, FlightError, Hour, Price, Stopped, Tower};
 
 use super::super::granted::{Granted, Read};
-use super::super::problem::Problem;
+use super::super::problem::{Problem, in_a_minute};
 use super::super::{Answer, Desk, Tag};
 use super::found;
-
-/// How long a request may foresee, its turn included.
-const LONGEST: Duration = Duration::from_secs(60);
 
 pub(in crate::admin) struct FlightApi(pub(in crate::admin) Desk);
 
@@ -108,11 +102,8 @@ pub(super) async fn alone<T>(
         let _turn = desk.campaigns.foreseeing.acquire().await;
         foreseeing.await
     };
-    let late = |_| {
-        let detail = "it takes too long to foresee; ask again later, or the command line";
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail)
-    };
-    Ok(timeout(LONGEST, turn).await.map_err(late)??)
+    // Its turn is waited for in the same minute.
+    Ok(in_a_minute(turn, "it takes too long to foresee; ask again later, or the command line").await??)
 }
 
 impl FlightPlan {

@@ -5,11 +5,10 @@ use trunkline_jobs::campaigns::experiment::{self, WinnerRule};
 use trunkline_jobs::campaigns::{self as jobs, Audience, Plan, sms};
 
 use super::super::granted::View;
-use super::super::people::shown;
 
 /// What becomes of somebody whose record lacks a variable that has no default
 #[derive(Clone, Copy, Debug, Enum)]
-#[oai(rename = "MissingVariable", rename_all = "snake_case")]
+#[oai(rename = "MissingVariable", remote = "jobs::Missing", rename_all = "snake_case")]
 pub(super) enum Missing {
     /// Gets no text
     Skip,
@@ -21,7 +20,7 @@ pub(super) enum Missing {
 
 /// What makes a text the better one
 #[derive(Clone, Copy, Debug, Enum)]
-#[oai(rename = "WinnerMetric", rename_all = "snake_case")]
+#[oai(rename = "WinnerMetric", remote = "experiment::Metric", rename_all = "snake_case")]
 enum Metric {
     /// More people answer
     Replies,
@@ -144,7 +143,7 @@ impl CampaignAudience {
             Audience::Everyone => of("everyone"),
             Audience::Tag(tag) => Self { tag: Some(tag.clone()), ..of("tag") },
             Audience::Segment(filter) => {
-                let filter = shown(&filter.to_string(), View::of(false));
+                let filter = View::of(false).filter(&filter.to_string());
                 Self { filter: Some(filter), ..of("filter") }
             }
             Audience::List => of("list"),
@@ -154,40 +153,12 @@ impl CampaignAudience {
 
 impl From<WinnersRule> for WinnerRule {
     fn from(rule: WinnersRule) -> Self {
-        let metric = match rule.metric {
-            Metric::Replies => experiment::Metric::Replies,
-            Metric::OptOuts => experiment::Metric::OptOuts,
-        };
-        Self { metric, alpha_percent: rule.alpha_percent, minimum: rule.minimum }
+        Self { metric: rule.metric.into(), alpha_percent: rule.alpha_percent, minimum: rule.minimum }
     }
 }
 
 impl From<WinnerRule> for WinnersRule {
     fn from(rule: WinnerRule) -> Self {
-        let metric = match rule.metric {
-            experiment::Metric::Replies => Metric::Replies,
-            experiment::Metric::OptOuts => Metric::OptOuts,
-        };
-        Self { metric, alpha_percent: rule.alpha_percent, minimum: rule.minimum }
-    }
-}
-
-impl From<Missing> for jobs::Missing {
-    fn from(missing: Missing) -> Self {
-        match missing {
-            Missing::Skip => Self::Skip,
-            Missing::Blank => Self::Blank,
-            Missing::Hold => Self::Hold,
-        }
-    }
-}
-
-impl From<jobs::Missing> for Missing {
-    fn from(missing: jobs::Missing) -> Self {
-        match missing {
-            jobs::Missing::Skip => Self::Skip,
-            jobs::Missing::Blank => Self::Blank,
-            jobs::Missing::Hold => Self::Hold,
-        }
+        Self { metric: rule.metric.into(), alpha_percent: rule.alpha_percent, minimum: rule.minimum }
     }
 }

@@ -106,8 +106,7 @@ impl AudienceToText {
                 Ok((Audience::Everyone, no_list))
             }
             Self { everyone: false, tag: Some(tag), segment: None, filter: None, numbers: None } => {
-                let tag = Label::tag(&tag).map_err(|error| Problem::invalid(error.to_string()))?;
-                Ok((Audience::Tag(tag.word().to_owned()), no_list))
+                Ok((Audience::Tag(Label::tag(&tag)?.word().to_owned()), no_list))
             }
             Self { everyone: false, tag: None, segment: Some(name), filter: None, numbers: None } => {
                 let segment = segments::show(db, &name).await?;

@@ -21,7 +21,7 @@ pub(in crate::admin) struct ContactActsApi(pub(in crate::admin) Desk);
 
 /// What becomes of somebody who is there already
 #[derive(Clone, Copy, Debug, Default, Enum)]
-#[oai(rename_all = "snake_case")]
+#[oai(remote = "OnDuplicate", rename_all = "snake_case")]
 enum Duplicate {
     /// Takes on what is told
     #[default]
@@ -235,16 +235,6 @@ impl ContactSelection {
                 Ok(Whom::Members(filter))
             }
             _ => Err(Problem::invalid("say in `which` either numbers, or a segment, or a filter")),
-        }
-    }
-}
-
-impl From<Duplicate> for OnDuplicate {
-    fn from(duplicate: Duplicate) -> Self {
-        match duplicate {
-            Duplicate::Update => Self::Update,
-            Duplicate::Skip => Self::Skip,
-            Duplicate::Fail => Self::Fail,
         }
     }
 }

@@ -129,7 +129,7 @@ impl ContactsApi {
         let next = move |after: Option<String>| {
             let (db, filter) = (db.clone(), filter.clone());
             async move {
-                let (shown, mut bytes) = (|person: Person| person::shown(person, view), Vec::new());
+                let (shown, mut bytes) = (|person: Person| view.person(person), Vec::new());
                 let page = export_page(&db, &filter, after.as_deref(), format, now, shown, &mut bytes);
                 let (_, next) = page.await?;
                 Ok(Chunk { bytes, next: next.map(Some) })

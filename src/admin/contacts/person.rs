@@ -37,7 +37,7 @@ pub(super) struct Contact {
 
 impl Contact {
     pub(super) fn of(person: Person, view: View) -> Self {
-        let person = shown(person, view);
+        let person = view.person(person);
         Self {
             number: person.number,
             first_name: person.first_name,
@@ -56,14 +56,4 @@ impl Contact {
             updated_at: person.updated_at,
         }
     }
-}
-
-/// A person as somebody may see them.
-pub(super) fn shown(mut person: Person, view: View) -> Person {
-    person.number = view.number(&person.number);
-    let texts = [&mut person.first_name, &mut person.last_name, &mut person.company, &mut person.email];
-    for text in texts.into_iter().flatten().chain(person.fields.values_mut()) {
-        *text = view.said(text);
-    }
-    person
 }

@@ -11,7 +11,6 @@ use trunkline_jobs::contacts::people::Person;
 use super::optouts::Show;
 use super::{database, output};
 use crate::config::Config;
-use crate::mask;
 
 #[derive(Args, Debug)]
 pub(super) struct ContactsCommand {
@@ -58,14 +57,6 @@ impl ContactsCommand {
 }
 
 /// A person as somebody may see them.
-fn shown(mut person: Person, show: Show) -> Person {
-    if show.unmask {
-        return person;
-    }
-    person.number = mask::phone(&person.number);
-    let texts = [&mut person.first_name, &mut person.last_name, &mut person.company, &mut person.email];
-    for text in texts.into_iter().flatten().chain(person.fields.values_mut()) {
-        *text = mask::text(text);
-    }
-    person
+fn shown(person: Person, show: Show) -> Person {
+    show.view().person(person)
 }

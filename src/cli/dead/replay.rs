@@ -12,7 +12,7 @@ use trunkline_platform::task::dead::{Canary, DeadFilter, Order, Pace, Replayed, 
 
 use super::select::FilterArgs;
 use crate::cli::audit::ActorArgs;
-use crate::cli::output;
+use crate::cli::{output, shutdown};
 use crate::config::parse_duration;
 use crate::mask;
 
@@ -20,8 +20,6 @@ use crate::mask;
 const REPEAT: u8 = 3;
 /// Exit code when some did not end in time.
 const UNDECIDED: u8 = 4;
-/// Exit code of a program that was interrupted.
-const INTERRUPTED: u8 = 130;
 /// How often the progress is told.
 const TELL_EVERY: u32 = 8;
 
@@ -193,7 +191,7 @@ fn code(told: &Replayed) -> ExitCode {
         None => ExitCode::SUCCESS,
         Some(Stopped::Repeat { .. } | Stopped::NoneDone { .. }) => REPEAT.into(),
         Some(Stopped::Undecided { .. }) => UNDECIDED.into(),
-        Some(Stopped::Interrupted) => INTERRUPTED.into(),
+        Some(Stopped::Interrupted) => shutdown::INTERRUPTED.into(),
     }
 }
 

@@ -16,8 +16,8 @@ const PAUSED: &str = "media";
 /// Nobody stores so many events while they try the program.
 const SLIP: i64 = 1_000_000;
 
-/// Makes the trouble, once the receiver takes webhooks. Does nothing more when it was made at an earlier start and is there still.
-pub(super) async fn make(tasks: &Tasks, jobs: &dyn Jobs, simulator: &SimulatorHandle) -> Result<()> {
+/// Makes the trouble, once the receiver takes webhooks: at every start one more task that dies.
+pub(super) async fn make(tasks: &Tasks, simulator: &SimulatorHandle) -> Result<()> {
     let actor = |name: &str, reason: String| Actor { name: name.to_owned(), reason: Some(reason) };
     let told = Factory::new(tasks.clock().now().timestamp_micros().unsigned_abs())
         .event(EventType::ContactUpdated, Generation::Dated, tasks.clock().now())
@@ -27,7 +27,7 @@ pub(super) async fn make(tasks: &Tasks, jobs: &dyn Jobs, simulator: &SimulatorHa
     let filter = EventFilter { event_type: Some(name.to_owned()), ..EventFilter::default() };
     let found = events::find(tasks.db(), &filter, None, 1).await?;
     let event = found.events.first().context("the event was not stored")?.event.id.0;
-    let task = jobs.check(ContactUpdated::NAME, &json!({ "event": event * SLIP }))?;
+    let task = trunkline_jobs::registry()?.check(ContactUpdated::NAME, &json!({ "event": event * SLIP }))?;
     let why = format!("apply event {event} once more, the contact looks old");
     tasks.enqueue_by_hand(&task, None, &actor("operator:day-shift", why)).await?;
     let why = "their host was slow this afternoon".to_owned();

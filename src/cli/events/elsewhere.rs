@@ -22,10 +22,8 @@ use trunkline_platform::audit::{self, Act, Actor};
 use trunkline_platform::task::Tasks;
 use url::Url;
 
-use crate::cli::output;
+use crate::cli::{output, shutdown};
 
-/// Exit code of a program that was interrupted.
-const INTERRUPTED: u8 = 130;
 /// The longest one delivery may take.
 const DEADLINE: Duration = Duration::from_secs(10);
 /// So many without an answer in a row, and nobody is there.
@@ -56,7 +54,23 @@ struct Sent {
     answers: BTreeMap<String, u64>,
     well: u64,
     last: Option<EventId>,
-    stopped: Option<&'static str>,
+    stopped: Option<Stopped>,
+}
+
+/// Why not everything was sent.
+#[derive(Clone, Copy, Debug)]
+enum Stopped {
+    Asked,
+    Silent,
+}
+
+impl Stopped {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Asked => "you asked",
+            Self::Silent => "nobody answers",
+        }
+    }
 }
 
 impl Target {
@@ -159,7 +173,7 @@ impl Sending {
         let sent = self.send(tasks, target).await?;
         output::print(&if json { output::json(&sent.as_json())? } else { sent.text() })?;
         Ok(match sent.stopped {
-            Some("you asked") => INTERRUPTED.into(),
+            Some(Stopped::Asked) => shutdown::INTERRUPTED.into(),
             None if sent.well == sent.count => ExitCode::SUCCESS,
             _ => ExitCode::FAILURE,
         })
@@ -177,7 +191,7 @@ impl Sending {
                 tokio::select! {
                     _ = turns.tick() => {}
                     _ = &mut stop => {
-                        sent.stopped = Some("you asked");
+                        sent.stopped = Some(Stopped::Asked);
                         return Ok(sent);
                     }
                 }
@@ -187,7 +201,7 @@ impl Sending {
                 silent = if answer.is_err() { silent + 1 } else { 0 };
                 sent.note(id, answer);
                 if silent == PATIENCE {
-                    sent.stopped = Some("nobody answers");
+                    sent.stopped = Some(Stopped::Silent);
                     return Ok(sent);
                 }
             }
@@ -211,7 +225,7 @@ impl Sent {
     fn as_json(&self) -> serde_json::Value {
         json!({
             "sent": self.count, "accepted": self.well, "answers": self.answers, "last": self.last,
-            "stopped": self.stopped,
+            "stopped": self.stopped.map(Stopped::as_str),
         })
     }
 
@@ -222,7 +236,7 @@ impl Sent {
         }
         let mut text = table.text("nothing was sent");
         text += &format!("{} sent, {} accepted\n", self.count, self.well);
-        if let Some(why) = self.stopped {
+        if let Some(why) = self.stopped.map(Stopped::as_str) {
             let on = self.last.map(|last| format!("; --after {last} goes on")).unwrap_or_default();
             text += &format!("stopped: {why}{on}\n");
         }

@@ -19,8 +19,6 @@ use super::replays;
 use super::select::FilterArgs;
 use crate::cli::audit::ActorArgs;
 use crate::cli::output;
-use crate::event_words;
-use crate::mask::View;
 
 /// How often a replay that is followed is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -154,9 +152,4 @@ async fn follow(tasks: &Tasks, id: i64) -> Result<ReplayRow> {
             }
         }
     }
-}
-
-/// A filter as the audit keeps it: whole, since it says what was done.
-pub(super) fn told(filter: &EventFilter) -> String {
-    event_words::line(filter, View::of(false))
 }

@@ -3,14 +3,15 @@
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
+use trunkline_jobs::events::EventFilter;
 use trunkline_jobs::events::replay::{self, ReplayRow};
 use trunkline_platform::clock::Clock;
 use trunkline_platform::task::Tasks;
 
-use super::replay::told;
 use crate::cli::audit::ActorArgs;
 use crate::cli::output;
-use crate::mask;
+use crate::event_words;
+use crate::mask::{self, View};
 
 #[derive(Args, Debug)]
 pub(super) struct ReplaysCommand {
@@ -161,4 +162,9 @@ pub(super) fn described(row: &ReplayRow, json: bool) -> Result<String> {
         ("error", row.error.as_deref().map(mask::phones_in)),
     ]);
     Ok(text)
+}
+
+/// Of which events, without whom and what it looks for.
+fn told(filter: &EventFilter) -> String {
+    event_words::line(filter, View::of(false))
 }

@@ -32,14 +32,13 @@ pub(super) struct FilterArgs {
 
 impl FilterArgs {
     pub(super) fn filter(self, now: DateTime<Utc>) -> Result<EventFilter> {
-        let given = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
         let time = |text: Option<String>| text.map(|text| payload::past(&text, now)).transpose();
         let filter = EventFilter {
-            event_type: given(self.event_type),
+            event_type: self.event_type,
             since: time(self.since).context("--since")?,
             until: time(self.until).context("--until")?,
-            number: given(self.number),
-            text: given(self.text),
+            number: self.number,
+            text: self.text,
             state: self.state,
         };
         Ok(filter.checked()?)

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use maud::{Markup, html};
 use poem::web::{Data, Path};
-use poem::{Request, Response, handler};
+use poem::{Request, handler};
 use trunkline_platform::task::dead::Stopped;
 
 use super::wanted::Wanted;
 use crate::dashboard::layout::Place;
 use crate::dashboard::visit::Page;
-use crate::dashboard::{Pages, parts, see_other};
+use crate::dashboard::{Pages, again, parts, see_other};
 use crate::mask;
 use crate::replays::ReplayNow;
 
@@ -43,11 +43,6 @@ pub(in crate::dashboard) async fn replay(
     };
     let page = visit.page(Place::DeadLetters, "Replay", &content);
     Ok(if now.ended_at.is_none() { again(page) } else { page })
-}
-
-fn again(mut page: Response) -> Response {
-    page.headers_mut().insert("refresh", poem::http::HeaderValue::from_static("2"));
-    page
 }
 
 fn standing(now: &ReplayNow) -> Markup {

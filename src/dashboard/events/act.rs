@@ -6,7 +6,7 @@ use chrono::{SecondsFormat, TimeDelta};
 use maud::{Markup, html};
 use poem::web::{Data, Path};
 use poem::{Body, Request, handler};
-use trunkline_jobs::events::replay::{self, LARGEST_PACE, Order, ReplayError, USUAL_PACE};
+use trunkline_jobs::events::replay::{self, LARGEST_PACE, MOST_COUNTED, Order, ReplayError, USUAL_PACE};
 use trunkline_jobs::events::{EventFilter, Survey, survey};
 
 use super::wanted;
@@ -15,9 +15,6 @@ use crate::dashboard::layout::Place;
 use crate::dashboard::visit::{Page, Stop, Visit};
 use crate::dashboard::{Pages, parts, see_other};
 use crate::mask::View;
-
-/// Events that are looked at to tell what a replay would be.
-const MOST_COUNTED: u64 = 20_000;
 
 /// What is chosen, if anything is. Nothing is chosen by accident: all of them only if that is said.
 fn chosen(visit: &Visit<'_>, fields: &Fields) -> Result<EventFilter, Stop> {

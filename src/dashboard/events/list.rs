@@ -101,7 +101,7 @@ fn table(visit: &Visit<'_>, found: &Found) -> Markup {
                             tr {
                                 td { a href={ "/events/" (event.id) } { (event.id) } }
                                 td { code { (event.event_type) } }
-                                td { @if let Some(state) = state { (standing(*state)) } }
+                                td { @if let Some(state) = state { (parts::state(state)) } }
                                 td { @match &event.job { Some(job) => code { (job) }, None => span.note { "none" } } }
                                 td { (parts::time(event.received_at, visit.now)) }
                                 td { (event.scheme) }
@@ -112,8 +112,4 @@ fn table(visit: &Visit<'_>, found: &Found) -> Markup {
             }
         }
     }
-}
-
-pub(super) fn standing(state: EventState) -> Markup {
-    html! { span class={ "state " (state) } { (state) } }
 }

@@ -12,7 +12,7 @@ use crate::access::Scope;
 use crate::dashboard::form::{self, Fields, address, hidden};
 use crate::dashboard::layout::Place;
 use crate::dashboard::visit::Page;
-use crate::dashboard::{Pages, parts};
+use crate::dashboard::{Pages, again, parts};
 use crate::mask::View;
 
 const PAGE: u32 = 50;
@@ -23,8 +23,8 @@ pub(in crate::dashboard) async fn list(Data(pages): Data<&Arc<Pages>>, request: 
     let visit = pages.visit(request).await?;
     let fields = Fields::of_query(request);
     let rows = replay::list(pages.tasks.db(), fields.number("before"), PAGE + 1).await?;
-    let shown = &rows[..rows.len().min(PAGE as usize)];
-    let last = shown.last().filter(|_| rows.len() > shown.len()).map(|row| row.id.to_string());
+    let (shown, last) = parts::page(&rows, PAGE);
+    let last = last.map(|row| row.id.to_string());
     let content = html! {
         h1 { "Replays of events" }
         p { a href="/events" { "Events" } " · " a href="/runbooks/replay" { "Runbook" } }
@@ -96,11 +96,8 @@ pub(in crate::dashboard) async fn show(
             a href="/events/replays" { "Replays" }
         }
     };
-    let mut page = visit.page(Place::Events, &format!("Replay {}", row.id), &content);
-    if row.is_running() {
-        page.headers_mut().insert("refresh", poem::http::HeaderValue::from_static("2"));
-    }
-    Ok(page)
+    let page = visit.page(Place::Events, &format!("Replay {}", row.id), &content);
+    Ok(if row.is_running() { again(page) } else { page })
 }
 
 /// What can be done to it.

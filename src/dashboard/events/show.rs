@@ -7,11 +7,9 @@ use chrono::{SecondsFormat, TimeDelta};
 use maud::{Markup, html};
 use poem::web::{Data, Path};
 use poem::{Request, handler};
-use trunkline_jobs::events::{self, EventId, EventRow};
+use trunkline_jobs::events::{self, EventId, EventRow, Source};
 use trunkline_platform::task::{TaskFilter, TaskRow};
 
-use super::list::standing;
-use crate::access::Scope;
 use crate::dashboard::form::{Fields, address};
 use crate::dashboard::layout::Place;
 use crate::dashboard::visit::{Page, Visit};
@@ -35,17 +33,22 @@ pub(in crate::dashboard) async fn show(
     let row = row.ok_or_else(|| visit.missing(Place::Events, "such event; it may have been cleared away"))?;
     let unmask = Fields::of_query(request).get("unmask") == Some("true");
     let view = visit.view(unmask, &format!("event:{}", row.id)).await?;
-    let state = events::state_of(pages.tasks.db(), &row.summary()).await?;
-    let filter =
-        TaskFilter { correlation_id: Some(row.correlation_id.clone()), limit: MOST, ..TaskFilter::default() };
-    let mut tasks = pages.tasks.list(&filter).await?;
-    // What one reconciliation told of shares a correlation.
-    let own = [format!("reconcile:{}", row.id), format!("replay:{}", row.id)];
-    tasks.retain(|task| row.scheme != "reconciled" || own.contains(&task.cause));
+    let summary = row.summary();
+    let state = events::state_of(pages.tasks.db(), &summary).await?;
+    // What one reconciliation told of shares a correlation, thousands of events at times.
+    let tasks = if row.scheme == Source::Reconciled.as_str() {
+        let mut tasks = Vec::new();
+        for id in events::tasks_of(pages.tasks.db(), &summary).await?.into_iter().take(MOST as usize) {
+            tasks.extend(pages.tasks.show(id).await?);
+        }
+        tasks
+    } else {
+        let correlation_id = Some(row.correlation_id.clone());
+        pages.tasks.list(&TaskFilter { correlation_id, limit: MOST, ..TaskFilter::default() }).await?
+    };
     let headers: BTreeMap<String, Vec<String>> = serde_json::from_str(&row.headers).unwrap_or_default();
-    let place = format!("/events/{}", row.id);
     let content = html! {
-        h1 { "Event " (row.id) " " code { (row.event_type) } " " @if let Some(state) = state { (standing(state)) } }
+        h1 { "Event " (row.id) " " code { (row.event_type) } " " @if let Some(state) = state { (parts::state(state)) } }
         @if visit.may_operate() {
             p.buttons { a.button href=(again(&row)) { "Replay it…" } }
         }
@@ -54,9 +57,7 @@ pub(in crate::dashboard) async fn show(
         (came(&visit, &tasks))
         h2 { "What it told" }
         (parts::json(&view.json(&row.body)))
-        @if !unmask && visit.caller.scopes.has(Scope::Pii) {
-            p { a href=(address(&place, &[("unmask", Some("true"))])) { "Show numbers and texts" } " (the audit tells that you did)" }
-        }
+        (visit.way_to_unmask(unmask, &format!("/events/{}", row.id)))
         @if !headers.is_empty() {
             h2 { "Headers" }
             dl { @for (name, values) in &headers { dt { (name) } dd { (values.join(", ")) } } }

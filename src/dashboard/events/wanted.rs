@@ -1,16 +1,12 @@
 //! Which events a page is about, as its address says it.
 
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 use trunkline_jobs::events::EventFilter;
-use trunkline_platform::duration;
 
 use crate::dashboard::form::Fields;
-use crate::event_words;
 use crate::mask::View;
-
-/// The fields of an address or a form that tell a filter.
-pub(super) type Named = [(&'static str, Option<String>); 6];
+use crate::{elapsed, event_words};
 
 /// Reads a filter, or says why it cannot be meant.
 pub(super) fn read(fields: &Fields, now: DateTime<Utc>) -> Result<EventFilter, String> {
@@ -27,34 +23,24 @@ pub(super) fn read(fields: &Fields, now: DateTime<Utc>) -> Result<EventFilter, S
 
 /// A time, or how long ago it was.
 fn time(text: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>, String> {
-    let ago = || now.checked_sub_signed(TimeDelta::from_std(duration::parse(text)?).ok()?);
-    let time = DateTime::parse_from_rfc3339(text).ok().map(|time| time.to_utc()).or_else(ago);
-    time.ok_or_else(|| {
+    elapsed::past(text, now).ok_or_else(|| {
         format!(
             "{text:?} is no time: write one such as 2026-03-02T09:00:00Z, or how long ago it was, such as 2h."
         )
     })
 }
 
-/// A filter as the fields of an address.
-pub(super) fn fields(filter: &EventFilter) -> Named {
-    let time = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::AutoSi, true);
-    [
-        ("type", filter.event_type.clone()),
-        ("since", filter.since.map(time)),
-        ("until", filter.until.map(time)),
-        ("number", filter.number.clone()),
-        ("text", filter.text.clone()),
-        ("state", filter.state.map(|state| state.to_string())),
-    ]
+/// A filter as the fields of an address or a form.
+pub(super) fn fields(filter: &EventFilter) -> Vec<(&'static str, String)> {
+    event_words::of(filter, View::of(true))
 }
 
 /// The same, as others take them, with more at the end.
 pub(super) fn borrowed<'n>(
-    named: &'n Named,
+    named: &'n [(&'static str, String)],
     more: &[(&'n str, Option<&'n str>)],
 ) -> Vec<(&'n str, Option<&'n str>)> {
-    named.iter().map(|(name, value)| (*name, value.as_deref())).chain(more.iter().copied()).collect()
+    named.iter().map(|(name, value)| (*name, Some(value.as_str()))).chain(more.iter().copied()).collect()
 }
 
 /// A filter in words, without whom and what it looks for unless they may be seen.

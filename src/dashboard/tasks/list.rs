@@ -30,8 +30,8 @@ pub(in crate::dashboard) async fn list(Data(pages): Data<&Arc<Pages>>, request: 
         }
         Err(unclear) => (Vec::new(), Some(unclear.to_string())),
     };
-    let shown = &rows[..rows.len().min(PAGE as usize)];
-    let last = shown.last().filter(|_| rows.len() > shown.len()).map(|row| row.id.to_string());
+    let (shown, last) = parts::page(&rows, PAGE);
+    let last = last.map(|row| row.id.to_string());
     let content = html! {
         h1 { "Tasks" }
         form.filter method="get" action="/tasks" role="search" {

@@ -9,7 +9,6 @@ use trunkline_platform::job::Priority;
 use trunkline_platform::task::{AttemptRow, TaskId, TaskRow, TaskState};
 
 use super::act;
-use crate::access::Scope;
 use crate::dashboard::form::{Fields, address};
 use crate::dashboard::layout::Place;
 use crate::dashboard::visit::{Page, Visit};
@@ -60,9 +59,7 @@ pub(in crate::dashboard) async fn show(
         }
         h2 { "Payload" span.note { " version " (row.version) } }
         (parts::json(&view.json(&row.payload)))
-        @if !unmask && visit.caller.scopes.has(Scope::Pii) {
-            p { a href=(address(&format!("/tasks/{}", row.id), &[("unmask", Some("true"))])) { "Show numbers and texts" } " (the audit tells that you did)" }
-        }
+        (visit.way_to_unmask(unmask, &format!("/tasks/{}", row.id)))
         @if !attempts.is_empty() { h2 { "Attempts that did not succeed" } (failures(&visit, &attempts, view)) }
     };
     Ok(visit.page(Place::Tasks, &format!("Task {}", row.id), &content))

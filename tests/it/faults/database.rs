@@ -6,10 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use trunkline_jobs::Services;
-use trunkline_jobs::contacts::ContactServices;
 use trunkline_jobs::media::guard::AddressPolicy;
 use trunkline_jobs::media::{FetchConfig, Fetcher, MediaStore};
-use trunkline_jobs::subscriptions::SubscriptionServices;
 use trunkline_platform::clock::Clock;
 use trunkline_platform::db::{Db, DbOptions};
 use trunkline_platform::job::{Job, Registry};
@@ -21,7 +19,7 @@ use crate::harness::judge::{all_ended, every_task};
 use crate::harness::log::{Echo, Logged, make_log, read_log};
 use crate::harness::proxy::proxy;
 use crate::harness::{Env, until};
-use crate::kept::{campaigns, forward, media, no_provider, no_secrets, upkeep};
+use crate::kept::{self, media, no_provider, no_secrets};
 use crate::servers::Postgres;
 
 const TASKS: u64 = 1_500;
@@ -42,24 +40,8 @@ async fn services(env: &Env, db: Db) -> Arc<Services> {
         credentials: None,
     });
     let store = MediaStore::local(env.folder().join("media")).await.unwrap();
-    let upkeep = upkeep(env, store.clone());
-    let media = media(fetcher.unwrap(), store);
-    let contacts = ContactServices::builtin().unwrap();
-    let (provider, forward, campaigns) = (no_provider(env), forward(&[]), campaigns());
-    let (secrets, subscriptions) = (no_secrets(&db), SubscriptionServices::default());
-    let zone = chrono_tz::UTC;
-    Arc::new(Services {
-        db,
-        contacts,
-        media,
-        provider,
-        forward,
-        secrets,
-        subscriptions,
-        campaigns,
-        upkeep,
-        zone,
-    })
+    let services = kept::services(env, media(fetcher.unwrap(), store), no_provider(env));
+    Arc::new(Services { secrets: no_secrets(&db), db, ..services })
 }
 
 async fn worker(env: &Env, db: Db) -> Workers {

@@ -36,6 +36,8 @@ pub(crate) struct Browser {
     driver: Child,
     session: String,
     client: reqwest::Client,
+    width: Width,
+    colours: Colours,
     _profile: TempDir,
 }
 
@@ -83,7 +85,8 @@ impl Browser {
         let id = answer["value"]["sessionId"].as_str().unwrap_or_else(|| {
             panic!("no browser: {answer}\ninstall the Debian packages chromium and chromium-driver")
         });
-        let browser = Self { driver, session: format!("{base}/session/{id}"), client, _profile: profile };
+        let session = format!("{base}/session/{id}");
+        let browser = Self { driver, session, client, width, colours, _profile: profile };
         // A window cannot be made narrower than 500 pixels; what a page sees of it can.
         let size = json!({ "width": width as u32, "height": 900, "deviceScaleFactor": 1, "mobile": false });
         let command = json!({ "cmd": "Emulation.setDeviceMetricsOverride", "params": size });
@@ -123,6 +126,32 @@ impl Browser {
     /// Waits until a script's answer is true.
     pub(crate) async fn until(&self, what: &str, script: &str) {
         until(what, async || self.run(script).await == json!(true)).await;
+    }
+
+    /// Waits until this page is there.
+    pub(crate) async fn on(&self, path: &str) {
+        let there = format!("return location.pathname === '{path}' && document.readyState === 'complete'");
+        self.until(path, &there).await;
+    }
+
+    /// The page fits the window. With `SCREENSHOTS`, a folder, a picture of it is kept; with `AXE`, the file of axe's
+    /// script, axe finds nothing serious.
+    pub(crate) async fn look(&self, name: &str) {
+        let (width, colours) = (self.width, self.colours);
+        let fits = "return document.documentElement.scrollWidth <= window.innerWidth";
+        assert_eq!(self.run(fits).await, json!(true), "{name} at {width:?}");
+        if let Some(folder) = std::env::var_os("SCREENSHOTS") {
+            let file = format!("{name}-{width:?}-{colours:?}.png");
+            self.screenshot(&Path::new(&folder).join(file)).await;
+        }
+        if let Some(axe) = std::env::var_os("AXE") {
+            self.run(&std::fs::read_to_string(axe).unwrap()).await;
+            self.run("window.found = null; axe.run().then(told => window.found = told.violations)").await;
+            self.until("axe has looked", "return window.found !== null").await;
+            let serious = "return window.found.filter(one => ['serious', 'critical'].includes(one.impact))
+                .map(one => one.id + ' ' + one.nodes.map(node => node.html).join(' '))";
+            assert_eq!(self.run(serious).await, json!([]), "{name} at {width:?} {colours:?}");
+        }
     }
 
     /// A picture of the page, for people.

@@ -204,6 +204,11 @@ impl Program {
         reqwest::get(self.url("/readyz")).await.is_ok_and(|answer| answer.status().is_success())
     }
 
+    /// What `/metrics` says.
+    pub(crate) async fn metrics(&self) -> String {
+        reqwest::get(self.url("/metrics")).await.unwrap().text().await.unwrap()
+    }
+
     /// SIGKILL.
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {

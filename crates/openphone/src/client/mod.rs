@@ -152,11 +152,15 @@ impl Client {
     }
 
     fn request(&self, method: Method, path: &[&str]) -> RequestBuilder {
+        self.http.request(method, self.url("v1", path))
+    }
+
+    fn url(&self, first: &str, path: &[&str]) -> Url {
         let mut url = self.base_url.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().push("v1").extend(path);
+            segments.pop_if_empty().push(first).extend(path);
         }
-        self.http.request(method, url)
+        url
     }
 
     async fn ask(&self, request: RequestBuilder) -> Result<Answer, ApiError> {

@@ -213,11 +213,7 @@ impl Client {
 
     /// A request to the versioned API.
     fn dated(&self, method: Method, path: &[&str]) -> RequestBuilder {
-        let mut url = self.base_url.clone();
-        if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().push("webhooks").extend(path);
-        }
-        self.http.request(method, url).header(API_VERSION_HEADER, API_VERSION)
+        self.http.request(method, self.url("webhooks", path)).header(API_VERSION_HEADER, API_VERSION)
     }
 }
 

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    client::{LegacyFamily, webhook_events},
+    client::{API_VERSION, LegacyFamily, webhook_events},
     event::{EventType, Generation},
     factory::{FactoryEvent, Record},
     signature::{Key, Scheme, SecretError},
@@ -211,7 +211,7 @@ impl Subscription {
             rest["deletedAt"] = Value::Null;
             rest["key"] = json!(self.secret.expose_secret());
         } else {
-            rest["apiVersion"] = json!("2026-03-30");
+            rest["apiVersion"] = json!(API_VERSION);
         }
         rest
     }

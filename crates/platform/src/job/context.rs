@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
@@ -31,6 +31,9 @@ impl TaskMeta {
         self.attempt >= self.max_attempts
     }
 }
+
+/// A wait up to this long is waited within a job: a task that is put off is found only when the table is looked at.
+const SHORT: TimeDelta = TimeDelta::seconds(3);
 
 /// Everything a job is handed: its services, its task, the time, a seed, and the sign to stop.
 #[derive(Debug)]
@@ -66,6 +69,12 @@ impl<S> Context<S> {
             () = self.wire.cancelled.cancelled() => true,
             waited = self.clock.sleep_until(time) => waited,
         }
+    }
+
+    /// Whether it waited until then. Not when that is far off: that wait is the task's. Nor when the clock is moved by hand, or the job
+    /// was cancelled.
+    pub async fn wait_shortly(&self, time: DateTime<Utc>) -> bool {
+        time - self.now() <= SHORT && self.wait_until(time).await && !self.cancelled().is_cancelled()
     }
 
     /// Randomness for this attempt; the same attempt of the same task gets the same seed.
