@@ -181,6 +181,7 @@ both_engines! {
         kit.advance(TimeDelta::minutes(6)).await.unwrap();
         let listed = endpoints::list_open(&env.db, None, 1, env.clock.now()).await.unwrap();
         assert_eq!(listed.iter().map(|row| row.id).collect::<Vec<_>>(), [open.id], "closed ones take nobody's place");
+        endpoints::remove(&tasks, open.id, &ana()).await.unwrap();
         assert_eq!(show(&env, row.id).await.state(env.clock.now()), EndpointState::Expired);
         keeper.tell(&[moon("EVm3")]).await;
         kit.advance(TimeDelta::hours(1)).await.unwrap();
@@ -188,7 +189,7 @@ both_engines! {
         let left = tasks.list(&Default::default()).await.unwrap();
         assert!(left.iter().all(|task| task.state != TaskState::Pending), "nothing goes on without an endpoint");
         let acts: Vec<String> = entries(&env).await.into_iter().map(|row| row.action).collect();
-        assert_eq!(acts, ["endpoint.add", "endpoint.remove", "endpoint.add"]);
+        assert_eq!(acts, ["endpoint.add", "endpoint.remove", "endpoint.add", "endpoint.add", "endpoint.remove"]);
     }
 
     async fn more_than_an_endpoint_takes_waits_in_the_table_of_events_and_comes_in_order(env: Env) {
