@@ -11,7 +11,8 @@ use serde::Serialize;
 use thiserror::Error;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
-use trunkline_platform::audit::Actor;
+use trunkline_platform::audit::{self, Act, Actor};
+use trunkline_platform::db::DbError;
 use trunkline_platform::task::Tasks;
 use trunkline_platform::task::dead::{Canary, DeadFilter, Replayed, Stopped, replay};
 
@@ -100,10 +101,19 @@ impl Replays {
     }
 
     /// Ends a replay between two steps. False: there is none of this number.
-    pub fn stop(&self, id: u64) -> bool {
-        let book = self.book();
-        let entry = book.entries.get(&id);
-        entry.inspect(|entry| entry.stop.cancel()).is_some()
+    ///
+    /// # Errors
+    /// When it cannot be written down who did; then it goes on.
+    pub async fn stop(&self, id: u64, actor: &Actor) -> Result<bool, DbError> {
+        let stop = self.book().entries.get(&id).map(|entry| entry.stop.clone());
+        let Some(stop) = stop else { return Ok(false) };
+        let subject = format!("dead-replay:{id}");
+        let act = Act { action: "dead.replay-stop", subject, before: None, after: None };
+        let mut tx = self.tasks.db().write().await?;
+        audit::record(&mut tx, self.tasks.clock().now(), actor, &[act]).await?;
+        tx.commit().await?;
+        stop.cancel();
+        Ok(true)
     }
 
     async fn run(self, id: u64, filter: DeadFilter, actor: Actor, stop: CancellationToken) {

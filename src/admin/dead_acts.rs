@@ -209,8 +209,8 @@ impl DeadActsApi {
     ///
     /// Between two steps; what was retried goes on.
     #[oai(path = "/dead-letters/replays/:id/stop", method = "post", operation_id = "stop_replay")]
-    async fn stop_replay(&self, _by: Granted<Operate>, id: Path<u64>) -> Answer<Replay> {
-        self.0.replays.stop(id.0);
+    async fn stop_replay(&self, by: Granted<Operate>, id: Path<u64>) -> Answer<Replay> {
+        self.0.replays.stop(id.0, &by.actor(None)).await?;
         self.show(id.0)
     }
 }

@@ -1,9 +1,11 @@
 //! Payloads and times as people write them on the command line.
 
 use std::io::Read as _;
+use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
 use chrono::{DateTime, Utc};
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 pub(super) use crate::elapsed::delta;
@@ -11,15 +13,17 @@ use crate::{elapsed, mask};
 
 /// The largest payload that is read from a file: more is a mistake.
 const LARGEST: u64 = 4 << 20;
+/// The longest secret, in bytes.
+const LONGEST_SECRET: u64 = 4_096;
 
 /// A payload given as JSON, as `@FILE`, or as `-` for standard input.
 pub(super) fn read(source: &str) -> Result<Value> {
     let text = match source.strip_prefix('@') {
         Some(file) => {
             let file_of = std::fs::File::open(file).with_context(|| format!("cannot open {file}"))?;
-            all(file_of).with_context(|| format!("cannot read {file}"))?
+            all(file_of, LARGEST).with_context(|| format!("cannot read {file}"))?
         }
-        None if source == "-" => all(std::io::stdin()).context("cannot read standard input")?,
+        None if source == "-" => all(std::io::stdin(), LARGEST).context("cannot read standard input")?,
         None => source.to_owned(),
     };
     serde_json::from_str(&text).map_err(|error| {
@@ -27,9 +31,30 @@ pub(super) fn read(source: &str) -> Result<Value> {
     })
 }
 
-fn all(source: impl std::io::Read) -> std::io::Result<String> {
+/// A secret from a file or from standard input. What is around it, as files and terminals leave it, is dropped.
+pub(super) fn secret(file: Option<&Path>) -> Result<SecretString> {
+    let (text, place) = match file {
+        Some(path) => {
+            let place = path.display().to_string();
+            let opened = std::fs::File::open(path).with_context(|| format!("cannot open {place}"))?;
+            (all(opened, LONGEST_SECRET), place)
+        }
+        None => (all(std::io::stdin(), LONGEST_SECRET), "standard input".to_owned()),
+    };
+    let text = SecretString::from(text.with_context(|| format!("cannot read the secret in {place}"))?);
+    match text.expose_secret().trim() {
+        "" => Err(anyhow!("there is no secret in {place}: it is empty")),
+        secret => Ok(SecretString::from(secret)),
+    }
+}
+
+/// The whole of it. What is longer is refused, and not cut.
+fn all(source: impl std::io::Read, most: u64) -> Result<String> {
     let mut text = String::new();
-    source.take(LARGEST).read_to_string(&mut text)?;
+    source.take(most + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > most {
+        return Err(anyhow!("it is longer than {most} bytes"));
+    }
     Ok(text)
 }
 
@@ -130,5 +155,19 @@ mod tests {
         for (at, within) in [(Some("5m"), None), (None, Some(at)), (None, Some("99999999d"))] {
             assert!(not_before(at, within, now).is_err(), "{at:?} {within:?}");
         }
+    }
+
+    #[test]
+    fn a_secret_is_trimmed_and_refused_when_there_is_none_or_more_than_one_can_be() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("key");
+        std::fs::write(&file, "tlk_abc\n").unwrap();
+        assert_eq!(secret(Some(&file)).unwrap().expose_secret(), "tlk_abc");
+        for bad in ["\n".to_owned(), "k".repeat(4_097)] {
+            std::fs::write(&file, bad).unwrap();
+            let error = format!("{:#}", secret(Some(&file)).unwrap_err());
+            assert!(error.contains("empty") || error.contains("longer than 4096 bytes"), "{error}");
+        }
+        assert!(secret(Some(&folder.path().join("none"))).is_err());
     }
 }

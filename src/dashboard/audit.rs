@@ -26,15 +26,16 @@ pub(super) async fn list(Data(pages): Data<&Arc<Pages>>, request: &Request) -> P
         actor: fields.owned("actor"),
         action: fields.owned("action"),
         before: fields.number("before"),
-        limit: PAGE,
+        limit: PAGE + 1,
     };
-    let rows = audit::list(pages.tasks.db(), &filter).await?;
+    let found = audit::list(pages.tasks.db(), &filter).await?;
+    let (rows, last) = parts::page(&found, PAGE);
+    let last = last.map(|row| row.id.to_string());
     let search = |name: &str, label: &str, example: &str| {
         html! {
             div { label for=(name) { (label) } input id=(name) name=(name) value=[fields.get(name)] placeholder=(example); }
         }
     };
-    let last = rows.last().filter(|_| rows.len() == PAGE as usize).map(|row| row.id.to_string());
     let content = html! {
         h1 { "Audit" }
         form.filter method="get" action="/audit" role="search" {
@@ -43,7 +44,7 @@ pub(super) async fn list(Data(pages): Data<&Arc<Pages>>, request: &Request) -> P
             (search("action", "What", "task.cancel"))
             button type="submit" { "Search" }
         }
-        (entries(&visit, &rows))
+        (entries(&visit, rows))
         @if let Some(last) = last {
             (parts::next("/audit", &[("subject", fields.get("subject")), ("actor", fields.get("actor")),
                 ("action", fields.get("action")), ("before", Some(&last))]))

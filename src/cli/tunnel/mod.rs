@@ -28,7 +28,7 @@ use self::local::{Answer, Local};
 use self::place::Place;
 use self::remote::{Delivery, Failure, Remote};
 use self::told::Told;
-use super::shutdown;
+use super::{payload, shutdown};
 
 const FIRST_REST: Duration = Duration::from_millis(200);
 const LONGEST_REST: Duration = Duration::from_secs(5);
@@ -121,7 +121,7 @@ impl TunnelCommand {
         remote::may_have_key(&self.server, self.plain_http)?;
         let timeout = trunkline_platform::duration::parse(&self.timeout)
             .with_context(|| format!("{:?} is no length of time: write one such as 60s", self.timeout))?;
-        let key = remote::read_key(&self.key_file)?;
+        let key = payload::secret(Some(&self.key_file))?;
         let mut place = Place::open(self.state.clone(), &self.server, &self.to)?;
         let mut remote = Remote::new(self.server.clone(), key, self.types.clone(), self.reason.clone())?;
         let told = Told { json: self.json, body: self.body, unmask: self.unmask };

@@ -1,8 +1,6 @@
 //! What a tunnel asks of the installation.
 
 use std::collections::BTreeMap;
-use std::io::Read as _;
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -20,7 +18,6 @@ const WAIT_SECONDS: u32 = 20;
 /// Longer than that, and than an answer takes on its way.
 const TIMEOUT: Duration = Duration::from_secs(60);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-const LONGEST_KEY: u64 = 1_024;
 /// A batch and what JSON adds to it. A single webhook can be larger than a batch usually is.
 const LARGEST_ANSWER: usize = 64 << 20;
 
@@ -80,18 +77,6 @@ pub(super) fn may_have_key(server: &Url, plain_http: bool) -> Result<()> {
             "the key could be read on its way to {server}: write https://, or add --plain-http where the way is your own"
         ),
         other => bail!("--server is https:// or http://, not {other}://"),
-    }
-}
-
-pub(super) fn read_key(file: &Path) -> Result<SecretString> {
-    let mut text = String::new();
-    let opened =
-        std::fs::File::open(file).with_context(|| format!("cannot open the key file {}", file.display()))?;
-    let read = opened.take(LONGEST_KEY).read_to_string(&mut text);
-    read.with_context(|| format!("cannot read the key file {}", file.display()))?;
-    match text.trim() {
-        "" => bail!("the key file {} is empty", file.display()),
-        key => Ok(SecretString::from(key)),
     }
 }
 
@@ -234,15 +219,5 @@ mod tests {
                 Remote::new(server.parse().unwrap(), "k".into(), EventTypes::default(), None).unwrap();
             assert_eq!(remote.api.as_str(), api);
         }
-    }
-
-    #[test]
-    fn a_key_file_is_trimmed_and_must_hold_something() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("key");
-        std::fs::write(&file, "tlk_abc\n").unwrap();
-        assert_eq!(read_key(&file).unwrap().expose_secret(), "tlk_abc");
-        std::fs::write(&file, "\n").unwrap();
-        assert!(read_key(&file).is_err());
     }
 }

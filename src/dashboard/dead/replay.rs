@@ -75,7 +75,7 @@ pub(in crate::dashboard) async fn stop(
     Path(id): Path<u64>,
 ) -> Page {
     let visit = pages.operator(request).await?;
-    match pages.replays.stop(id) {
+    match pages.replays.stop(id, &visit.actor(None)).await? {
         true => Ok(see_other(&format!("/dead/replays/{id}"))),
         false => Err(visit.missing(Place::DeadLetters, "such replay in this process")),
     }
