@@ -1,12 +1,12 @@
 //! From deliveries, verified or asked for, to rows and tasks.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use trunkline_openphone::event::Envelope;
 use trunkline_openphone::signature::Scheme;
-use trunkline_platform::db::{DbError, Rows, sql_time};
+use trunkline_platform::db::{DbError, Rows, Session, sql_time};
 use trunkline_platform::job::Priority;
 use trunkline_platform::task::TaskTx;
 
@@ -20,7 +20,14 @@ trunkline_platform::statements! {
         "UPDATE events SET job = r.job FROM " (rows "$1" as r (id BIGINT, job TEXT))
         " WHERE events.id = r.id AND events.job IS NULL"
     }
+    CAME = parts {
+        "SELECT e.dedupe_key AS dedupe_key FROM " (rows "$1" as r (dedupe_key TEXT))
+        " JOIN events AS e ON e.dedupe_key = r.dedupe_key"
+    }
 }
+
+/// Before the id of a delivery.
+const DELIVERY: &str = "delivery:";
 
 /// One delivery: verified, or asked for by ourselves.
 #[derive(Clone, Debug)]
@@ -81,7 +88,7 @@ impl Delivery {
     fn dedupe_key(&self) -> String {
         match &self.delivery_id {
             None if self.source == Source::Reconciled => format!("reconciled:{}", self.envelope.id),
-            Some(id) => format!("delivery:{id}"),
+            Some(id) => format!("{DELIVERY}{id}"),
             None => {
                 let Envelope { id, event_type, api_version, .. } = &self.envelope;
                 format!("event:{id}:{event_type}:{}", api_version.as_deref().unwrap_or_default())
@@ -148,6 +155,19 @@ pub async fn accept(tx: &mut TaskTx, deliveries: &[Delivery]) -> Result<Vec<Acce
     }
     tx.enqueue(&tasks).await?;
     Ok(answers)
+}
+
+#[derive(Serialize, sqlx::FromRow)]
+struct Came {
+    dedupe_key: String,
+}
+
+/// Those of the deliveries with these ids (`webhook-id`) whose events are stored.
+pub(crate) async fn came(session: &mut Session, ids: &[String]) -> Result<HashSet<String>, DbError> {
+    let keys: Vec<Came> = ids.iter().map(|id| Came { dedupe_key: format!("{DELIVERY}{id}") }).collect();
+    let came: Vec<Came> = CAME.bind(Rows::of(&keys)?).all(session).await?;
+    let id = |came: &Came| came.dedupe_key.strip_prefix(DELIVERY).map(str::to_owned);
+    Ok(came.iter().filter_map(id).collect())
 }
 
 #[derive(Serialize)]

@@ -18,6 +18,7 @@ use trunkline_platform::db::Stmt;
 
 pub use filter::{EventFilter, EventState, FilterError, UnknownEventState};
 pub use find::{Found, Reading, Survey, TypeCount, find, state_of, survey, tasks_of};
+pub(crate) use intake::came;
 pub use intake::{Accepted, Delivery, Source, accept};
 pub use route::job_of;
 pub(crate) use store::count_in;

@@ -22,8 +22,8 @@ use reqwest::header::{
 };
 use reqwest::redirect::Policy;
 use reqwest::{Client, ClientBuilder, Response, StatusCode};
-use secrecy::{ExposeSecret, SecretString};
 use tempfile::NamedTempFile;
+use trunkline_openphone::client::ApiKey;
 use url::Url;
 
 pub(super) use self::incoming::Incoming;
@@ -47,7 +47,7 @@ pub struct FetchConfig {
 /// The provider's API key, for media hosts that want it.
 #[derive(Debug, Clone)]
 pub struct Credentials {
-    pub api_key: SecretString,
+    pub api_key: ApiKey,
     /// Who gets it. A redirect to another host goes without.
     pub hosts: Vec<HostRule>,
 }
@@ -60,9 +60,7 @@ impl Credentials {
         if !safe || !self.hosts.iter().any(|rule| rule.matches(&host, port)) {
             return None;
         }
-        let mut value = HeaderValue::from_str(self.api_key.expose_secret()).ok()?;
-        value.set_sensitive(true);
-        Some(value)
+        self.api_key.in_use().map(|key| key.header())
     }
 }
 

@@ -23,7 +23,7 @@ pub(super) async fn ask(cx: &Context<Services>, row: &MediaRow) -> Result<Fresh,
         return Ok(Fresh::No("the provider was asked for another before"));
     }
     if !provider.is_configured() {
-        return Ok(Fresh::No("there is no API key to ask for another (openphone.api_key)"));
+        return Ok(Fresh::No("there is no API key to ask for another (`trunkline secrets add-api-key`)"));
     }
     media.metrics.fresh_link();
     let found = match row.owner_type.as_str() {

@@ -16,10 +16,8 @@ use std::future::Future;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use secrecy::{ExposeSecret, SecretString};
-use sha2::{Digest, Sha256};
 use thiserror::Error;
-use trunkline_openphone::client::{ApiError, Client};
+use trunkline_openphone::client::{ApiError, ApiKey, Client};
 use trunkline_platform::db::{Db, DbError, Session};
 use trunkline_platform::job::{Context, Failure};
 
@@ -33,7 +31,9 @@ const UNTOLD_WAIT: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Error)]
 pub enum ProviderError {
-    #[error("there is no API key for the provider: set openphone.api_key, start again, and retry this task")]
+    #[error(
+        "there is no API key for the provider: keep one with `trunkline secrets add-api-key`, or set openphone.api_key and start again"
+    )]
     NoKey,
 }
 
@@ -42,7 +42,6 @@ pub enum ProviderError {
 pub struct Provider {
     db: Db,
     client: Option<Client>,
-    key: String,
     limit: RateLimit,
     metrics: ProviderMetrics,
 }
@@ -54,20 +53,19 @@ impl std::fmt::Debug for Provider {
 }
 
 impl Provider {
-    /// With no client every request is refused as [`ProviderError::NoKey`].
-    pub fn new(
-        db: Db,
-        client: Option<(Client, &SecretString)>,
-        limit: RateLimit,
-        metrics: ProviderMetrics,
-    ) -> Self {
-        let key = client.as_ref().map(|(_, key)| fingerprint(key)).unwrap_or_default();
-        Self { db, client: client.map(|(client, _)| client), key, limit, metrics }
+    /// With no client, or while it has no key, every request is refused as [`ProviderError::NoKey`].
+    pub fn new(db: Db, client: Option<Client>, limit: RateLimit, metrics: ProviderMetrics) -> Self {
+        Self { db, client, limit, metrics }
     }
 
     /// Whether there is a key to ask with.
     pub fn is_configured(&self) -> bool {
-        self.client.is_some()
+        self.client().is_ok()
+    }
+
+    /// What it is asked under.
+    pub fn api_key(&self) -> ApiKey {
+        self.client.as_ref().map(|client| client.api_key().clone()).unwrap_or_default()
     }
 
     /// How often it may be asked.
@@ -77,7 +75,14 @@ impl Provider {
 
     /// The client without a token, for who has taken one by [`take`](Self::take).
     pub fn client(&self) -> Result<&Client, ProviderError> {
-        self.client.as_ref().ok_or(ProviderError::NoKey)
+        let client = self.client.as_ref().filter(|client| client.api_key().in_use().is_some());
+        client.ok_or(ProviderError::NoKey)
+    }
+
+    /// Which row of rates counts: each key has its own.
+    fn rate(&self) -> String {
+        let key = self.client.as_ref().and_then(|client| client.api_key().in_use());
+        key.map(|key| key.fingerprint().to_owned()).unwrap_or_default()
     }
 
     /// Takes a token and asks. The outer error is the task's: it is to be looked at again when there is a token, or
@@ -105,11 +110,12 @@ impl Provider {
     /// The client with a token for one request, to be made at once. Hand its 429s to [`heed`](Self::heed).
     pub async fn token(&self, share: Share, now: DateTime<Utc>) -> Result<&Client, Failure> {
         let client = self.client().map_err(Failure::permanent)?;
+        let rate = self.rate();
         let mut tx = self.db.write().await?;
-        let mut window = table::lock(&mut tx, &self.key).await?;
+        let mut window = table::lock(&mut tx, &rate).await?;
         let grant = window.take(self.limit, share, 1, now);
         let turn = (grant.granted == 0).then(|| window.turn(self.limit, grant.next, now));
-        table::keep(&mut tx, &self.key, &window).await?;
+        table::keep(&mut tx, &rate, &window).await?;
         tx.commit().await?;
         self.metrics.told(share, &window, self.limit, grant, now);
         match turn {
@@ -120,7 +126,7 @@ impl Provider {
 
     /// Holds the rate's row until the caller's transaction ends: nobody else takes a token meanwhile.
     pub async fn hold(&self, tx: &mut Session) -> Result<(), DbError> {
-        table::lock(tx, &self.key).await.map(drop)
+        table::lock(tx, &self.rate()).await.map(drop)
     }
 
     /// Takes up to so many tokens in the caller's transaction, which holds the row until it ends: keep it short, and
@@ -132,10 +138,11 @@ impl Provider {
         wanted: u32,
         now: DateTime<Utc>,
     ) -> Result<Grant, DbError> {
-        let mut window = table::lock(tx, &self.key).await?;
+        let rate = self.rate();
+        let mut window = table::lock(tx, &rate).await?;
         let grant = window.take(self.limit, share, wanted, now);
         if grant.granted > 0 {
-            table::keep(tx, &self.key, &window).await?;
+            table::keep(tx, &rate, &window).await?;
         }
         if wanted > 0 {
             self.metrics.told(share, &window, self.limit, grant, now);
@@ -153,18 +160,13 @@ impl Provider {
     ) -> Result<DateTime<Utc>, DbError> {
         let ApiError::RateLimited { retry_after, .. } = error else { return Ok(now) };
         let wait = TimeDelta::from_std(retry_after.unwrap_or(UNTOLD_WAIT)).unwrap_or(TimeDelta::seconds(1));
+        let rate = self.rate();
         let mut tx = self.db.write().await?;
-        let mut window = table::lock(&mut tx, &self.key).await?;
+        let mut window = table::lock(&mut tx, &rate).await?;
         window.slow_down(self.limit, asked_at, now + wait, now);
-        table::keep(&mut tx, &self.key, &window).await?;
+        table::keep(&mut tx, &rate, &window).await?;
         tx.commit().await?;
         self.metrics.limited(&window, self.limit, now);
         Ok(now + wait)
     }
-}
-
-/// Tells keys apart without giving one away.
-fn fingerprint(key: &SecretString) -> String {
-    let hash: [u8; 32] = Sha256::digest(key.expose_secret()).into();
-    hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }

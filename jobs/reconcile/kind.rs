@@ -8,6 +8,12 @@ use serde::Serialize;
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
+    /// Webhooks of the provider that are for this installation.
+    Webhooks,
+    /// The provider's log of what it told one of them.
+    Log,
+    /// What one delivery told.
+    Deliveries,
     Numbers,
     Conversations,
     Messages,
@@ -19,7 +25,10 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
+        Self::Webhooks,
+        Self::Log,
+        Self::Deliveries,
         Self::Numbers,
         Self::Conversations,
         Self::Messages,
@@ -31,11 +40,21 @@ impl Kind {
     ];
 
     /// Those of which something can be missing.
-    pub const KEPT: [Self; 6] =
-        [Self::Messages, Self::Calls, Self::Recordings, Self::Voicemails, Self::Summaries, Self::Transcripts];
+    pub const KEPT: [Self; 7] = [
+        Self::Deliveries,
+        Self::Messages,
+        Self::Calls,
+        Self::Recordings,
+        Self::Voicemails,
+        Self::Summaries,
+        Self::Transcripts,
+    ];
 
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Webhooks => "webhooks",
+            Self::Log => "log",
+            Self::Deliveries => "deliveries",
             Self::Numbers => "numbers",
             Self::Conversations => "conversations",
             Self::Messages => "messages",

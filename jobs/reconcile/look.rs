@@ -26,9 +26,10 @@ const PAGE_SIZE: u8 = 100;
 /// In one thread, by the provider's API.
 const MOST_OTHERS: usize = 10;
 /// What the provider gives after a time does not include that time.
-const JUST_BEFORE: TimeDelta = TimeDelta::milliseconds(1);
+pub(super) const JUST_BEFORE: TimeDelta = TimeDelta::milliseconds(1);
 
 trunkline_platform::statements! {
+    /// Of numbers and, under their ids, of webhooks' logs.
     LOAD_MARKS = same {
         "SELECT phone_number_id, seen_to FROM reconcile_marks WHERE seen_to IS NOT NULL
          ORDER BY phone_number_id LIMIT 10000"
@@ -42,10 +43,24 @@ pub(super) struct Looked {
     /// What it told to ask for.
     pub(super) pages: Vec<NewPage>,
     /// What is missing.
-    pub(super) tell: Vec<Retold>,
-    /// The numbers that will have been looked at.
-    pub(super) numbers: Vec<String>,
+    pub(super) tell: Vec<Told>,
+    /// The numbers and webhooks that will have been looked at.
+    pub(super) marked: Vec<String>,
     pub(super) tallies: BTreeMap<Kind, Tally>,
+}
+
+/// The body of an event that nobody told us.
+#[derive(Debug)]
+pub(super) struct Told {
+    /// Of the delivery that did not come, where there is one: should it come after all, it is the same.
+    pub(super) delivery_id: Option<String>,
+    pub(super) body: String,
+}
+
+impl From<Retold> for Told {
+    fn from(retold: Retold) -> Self {
+        Self { delivery_id: None, body: retold.body() }
+    }
 }
 
 impl Looked {
@@ -57,11 +72,11 @@ impl Looked {
         let tally = self.tally(kind);
         tally.found += found;
         tally.missing += missing.len();
-        self.tell.extend(missing);
+        self.tell.extend(missing.into_iter().map(Told::from));
     }
 
     /// Where the list goes on.
-    fn follow<T>(&mut self, listed: Listed<T>) -> Vec<T> {
+    pub(super) fn follow<T>(&mut self, listed: Listed<T>) -> Vec<T> {
         self.follows = listed.next_page_token.map_or(Follows::Nothing, Follows::Token);
         listed.items
     }
@@ -81,12 +96,17 @@ struct Mark {
     seen_to: DateTime<Utc>,
 }
 
+/// Up to when each was looked at, by the provider's ids.
+type Marks = HashMap<String, DateTime<Utc>>;
+
 /// Asks for a page and compares it.
 pub(super) async fn look(cx: &Context<Services>, run: &Run, page: &Page) -> Result<Looked, Failure> {
     let mut looked = Looked::default();
-    looked.tally(page.kind).requests += 1;
     let looking = Look { cx, run, page, setting: page.setting() };
     match page.kind {
+        Kind::Webhooks => looking.webhooks(&mut looked).await?,
+        Kind::Log => looking.log(&mut looked).await?,
+        Kind::Deliveries => looking.delivery(&mut looked).await?,
         Kind::Numbers => looking.numbers(&mut looked).await?,
         Kind::Conversations => looking.conversations(&mut looked).await?,
         Kind::Messages => looking.messages(&mut looked).await?,
@@ -99,10 +119,10 @@ pub(super) async fn look(cx: &Context<Services>, run: &Run, page: &Page) -> Resu
     Ok(looked)
 }
 
-struct Look<'l> {
-    cx: &'l Context<Services>,
-    run: &'l Run,
-    page: &'l Page,
+pub(super) struct Look<'l> {
+    pub(super) cx: &'l Context<Services>,
+    pub(super) run: &'l Run,
+    pub(super) page: &'l Page,
     setting: Setting,
 }
 
@@ -111,20 +131,14 @@ impl<'l> Look<'l> {
         let Some(numbers) = self.ask(looked, |client| client.list_phone_numbers()).await? else {
             return Ok(());
         };
-        let marks: Vec<Mark> = LOAD_MARKS.query().all(&mut self.cx.services().db.read().await?).await?;
-        let marks: HashMap<&str, DateTime<Utc>> =
-            marks.iter().map(|mark| (mark.phone_number_id.as_str(), mark.seen_to)).collect();
+        let marks = self.marks().await?;
         let wanted = self.run.number.as_deref();
         for number in numbers {
             if wanted.is_some_and(|wanted| wanted != number.id && wanted != number.number) {
                 continue;
             }
-            let marked = || {
-                let overlap = TimeDelta::minutes(self.run.overlap_minutes.into());
-                marks.get(number.id.as_str()).map_or(self.run.to_at - FIRST, |seen_to| *seen_to - overlap)
-            };
-            let since = self.run.from_at.unwrap_or_else(marked);
-            looked.numbers.push(number.id.clone());
+            let since = self.since(&marks, &number.id);
+            looked.marked.push(number.id.clone());
             let setting = Setting {
                 phone_number_id: number.id,
                 number: number.number,
@@ -132,15 +146,14 @@ impl<'l> Look<'l> {
                 others: Vec::new(),
             };
             looked.pages.push(NewPage {
-                kind: Kind::Conversations,
                 setting: Some(setting),
-                call: None,
                 since: Some(since),
+                ..NewPage::of(Kind::Conversations)
             });
         }
-        looked.tally(Kind::Numbers).found += looked.numbers.len();
+        looked.tally(Kind::Numbers).found += looked.marked.len();
         match wanted {
-            Some(wanted) if looked.numbers.is_empty() => {
+            Some(wanted) if looked.marked.is_empty() => {
                 Err(Failure::permanent(LookError::NoSuchNumber(wanted.to_owned())))
             }
             _ => Ok(()),
@@ -163,10 +176,9 @@ impl<'l> Look<'l> {
             let others = conversation.participants;
             let setting = Setting { conversation_id: conversation.id, others, ..self.setting.clone() };
             let page = |kind| NewPage {
-                kind,
                 setting: Some(setting.clone()),
-                call: None,
                 since: Some(self.page.since()),
+                ..NewPage::of(kind)
             };
             if (1..=MOST_OTHERS).contains(&setting.others.len()) {
                 looked.pages.push(page(Kind::Messages));
@@ -219,10 +231,9 @@ impl<'l> Look<'l> {
                 missing.push(Retold::call(call, &self.setting, at));
             }
             let page = |kind| NewPage {
-                kind,
                 setting: Some(self.setting.clone()),
                 call: Some((call.id.clone(), at)),
-                since: None,
+                ..NewPage::of(kind)
             };
             if compared.was_answered() {
                 // A webhook may have told of one recording and not of the next.
@@ -294,13 +305,26 @@ impl<'l> Look<'l> {
         Ok(())
     }
 
+    /// Up to when numbers and webhooks were looked at.
+    pub(super) async fn marks(&self) -> Result<Marks, Failure> {
+        let marks: Vec<Mark> = LOAD_MARKS.query().all(&mut self.cx.services().db.read().await?).await?;
+        Ok(marks.into_iter().map(|mark| (mark.phone_number_id, mark.seen_to)).collect())
+    }
+
+    /// Where to begin to look.
+    pub(super) fn since(&self, marks: &Marks, id: &str) -> DateTime<Utc> {
+        let overlap = TimeDelta::minutes(self.run.overlap_minutes.into());
+        let marked = || marks.get(id).map_or(self.run.to_at - FIRST, |seen_to| *seen_to - overlap);
+        self.run.from_at.unwrap_or_else(marked)
+    }
+
     /// When the call was over.
     fn at(&self) -> DateTime<Utc> {
         self.page.at.unwrap_or(self.run.to_at)
     }
 
     /// Asks, within our share of the rate. Nothing: there is nothing, or the provider does not let us see it.
-    async fn ask<T, F>(
+    pub(super) async fn ask<T, F>(
         &self,
         looked: &mut Looked,
         question: impl Fn(&'l Client) -> F + Send + Sync,
@@ -321,6 +345,7 @@ impl<'l> Look<'l> {
                 answer => break answer?,
             }
         };
+        looked.tally(self.page.kind).requests += 1;
         let begun = !self.page.page_token.is_empty();
         match answer {
             Ok(answer) => Ok(Some(answer)),

@@ -10,15 +10,17 @@ use super::kind::Kind;
 trunkline_platform::statements! {
     /// The first is asked for first: a list that was begun is read to its end while the provider knows where we were.
     NEXT_PAGE = same {
-        "SELECT id, kind, phone_number_id, number, conversation_id, others, call_id, at, since, page_token, restarts
+        "SELECT id, kind, phone_number_id, number, conversation_id, others, call_id, at, since, webhook_id, delivery_id,
+                page_token, restarts
          FROM reconcile_pages WHERE run_id = $1 ORDER BY id LIMIT 1"
     }
     ADD_PAGES = parts {
         "INSERT INTO reconcile_pages (run_id, kind, phone_number_id, number, conversation_id, others, call_id, at,
-             since, page_token, restarts)
-         SELECT $1, r.kind, r.phone_number_id, r.number, r.conversation_id, r.others, r.call_id, r.at, r.since, '', 0
+             since, webhook_id, delivery_id, page_token, restarts)
+         SELECT $1, r.kind, r.phone_number_id, r.number, r.conversation_id, r.others, r.call_id, r.at, r.since,
+                r.webhook_id, r.delivery_id, '', 0
          FROM " (rows "$2" as r (seq BIGINT, kind TEXT, phone_number_id TEXT, number TEXT, conversation_id TEXT,
-            others TEXT, call_id TEXT, at TIMESTAMPTZ, since TIMESTAMPTZ))
+            others TEXT, call_id TEXT, at TIMESTAMPTZ, since TIMESTAMPTZ, webhook_id TEXT, delivery_id TEXT))
         " ORDER BY r.seq"
     }
     TURN_PAGE = same {
@@ -41,6 +43,8 @@ pub(super) struct Page {
     call_id: Option<String>,
     pub(super) at: Option<DateTime<Utc>>,
     since: Option<DateTime<Utc>>,
+    webhook_id: Option<String>,
+    delivery_id: Option<String>,
     /// Empty at the beginning of a list.
     pub(super) page_token: String,
     pub(super) restarts: i32,
@@ -75,6 +79,14 @@ impl Page {
         self.call_id.as_deref().unwrap_or_default()
     }
 
+    pub(super) fn webhook_id(&self) -> &str {
+        self.webhook_id.as_deref().unwrap_or_default()
+    }
+
+    pub(super) fn delivery_id(&self) -> &str {
+        self.delivery_id.as_deref().unwrap_or_default()
+    }
+
     pub(super) fn since(&self) -> DateTime<Utc> {
         self.since.unwrap_or(DateTime::UNIX_EPOCH)
     }
@@ -87,6 +99,15 @@ pub(super) struct NewPage {
     pub(super) setting: Option<Setting>,
     pub(super) call: Option<(String, DateTime<Utc>)>,
     pub(super) since: Option<DateTime<Utc>>,
+    /// Whose log it is of, and which delivery.
+    pub(super) webhook_id: Option<String>,
+    pub(super) delivery_id: Option<String>,
+}
+
+impl NewPage {
+    pub(super) fn of(kind: Kind) -> Self {
+        Self { kind, setting: None, call: None, since: None, webhook_id: None, delivery_id: None }
+    }
 }
 
 #[derive(Serialize)]
@@ -100,6 +121,8 @@ struct Line<'p> {
     call_id: Option<&'p str>,
     at: Option<String>,
     since: Option<String>,
+    webhook_id: Option<&'p str>,
+    delivery_id: Option<&'p str>,
 }
 
 impl<'p> Line<'p> {
@@ -115,6 +138,8 @@ impl<'p> Line<'p> {
             call_id: page.call.as_ref().map(|(id, _)| id.as_str()),
             at: page.call.as_ref().map(|(_, at)| sql_time(*at)),
             since: page.since.map(sql_time),
+            webhook_id: page.webhook_id.as_deref(),
+            delivery_id: page.delivery_id.as_deref(),
         })
     }
 }

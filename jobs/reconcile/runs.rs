@@ -32,6 +32,7 @@ trunkline_platform::statements! {
     FAIL_RUN = same {
         "UPDATE reconcile_runs SET state = 'failed', ended_at = $2, error = $3 WHERE id = $1 AND state = 'running'"
     }
+    /// Of numbers and, under their ids, of webhooks' logs.
     KEEP_MARKS = parts {
         "INSERT INTO reconcile_marks AS kept (phone_number_id, run_id)
          SELECT r.phone_number_id, $1 FROM " (rows "$2" as r (phone_number_id TEXT)) " WHERE true ORDER BY r.phone_number_id
@@ -128,8 +129,11 @@ pub(super) async fn begin(
         .bind(now);
     let begun = match query.optional::<Id>(tx.session()).await? {
         Some(Id { id }) => {
-            let first = NewPage { kind: Kind::Numbers, setting: None, call: None, since: None };
-            pages::add(tx.session(), id, &[first]).await?;
+            // The log first: it has what was told as it was told, and of every kind.
+            let first: &[Kind] =
+                if order.number.is_some() { &[Kind::Numbers] } else { &[Kind::Webhooks, Kind::Numbers] };
+            let first: Vec<NewPage> = first.iter().copied().map(NewPage::of).collect();
+            pages::add(tx.session(), id, &first).await?;
             Begun::New(id)
         }
         None => {
@@ -196,12 +200,12 @@ struct Marked<'n> {
     phone_number_id: &'n str,
 }
 
-/// Notes the numbers whose marks this run is to move.
-pub(super) async fn marks(tx: &mut Session, run: &Run, numbers: &[String]) -> Result<(), DbError> {
-    if numbers.is_empty() || !run.moves_marks() {
+/// Notes the numbers and webhooks whose marks this run is to move.
+pub(super) async fn marks(tx: &mut Session, run: &Run, marked: &[String]) -> Result<(), DbError> {
+    if marked.is_empty() || !run.moves_marks() {
         return Ok(());
     }
-    let lines: Vec<Marked<'_>> = numbers.iter().map(|id| Marked { phone_number_id: id }).collect();
+    let lines: Vec<Marked<'_>> = marked.iter().map(|id| Marked { phone_number_id: id }).collect();
     KEEP_MARKS.bind(run.id).bind(Rows::of(&lines)?).execute(tx).await.map(drop)
 }
 

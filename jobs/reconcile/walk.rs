@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use trunkline_openphone::event::{Envelope, Retold};
+use trunkline_openphone::event::Envelope;
 use trunkline_platform::crash_point;
 use trunkline_platform::job::{Context, Done, Failure, Job, OrFail, Queue};
 
-use super::look::{Looked, look};
+use super::look::{Looked, Told, look};
 use super::pages::{self, Page};
 use super::runs::{self, Run};
 use crate::events::{Accepted, Delivery, Source, accept};
@@ -67,7 +67,7 @@ async fn keep(cx: &Context<Services>, run: &Run, page: &Page, mut looked: Looked
     let deliveries = if run.dry_run {
         Vec::new()
     } else {
-        looked.tell.iter().map(|retold| delivery(cx, retold)).collect::<Result<Vec<_>, _>>()?
+        looked.tell.iter().map(|told| delivery(cx, told)).collect::<Result<Vec<_>, _>>()?
     };
     let mut tx = cx.services().upkeep.tasks.begin().await?;
     if !pages::turn(tx.session(), page, &looked.follows).await? {
@@ -77,7 +77,7 @@ async fn keep(cx: &Context<Services>, run: &Run, page: &Page, mut looked: Looked
     let told = accepted.iter().filter(|accepted| matches!(accepted, Accepted::New { .. })).count();
     looked.tally(page.kind).repaired += told;
     pages::add(tx.session(), run.id, &looked.pages).await?;
-    runs::marks(tx.session(), run, &looked.numbers).await?;
+    runs::marks(tx.session(), run, &looked.marked).await?;
     runs::count(tx.session(), run, &looked.tallies).await?;
     crash_point!("reconcile.before_commit");
     tx.commit().await?;
@@ -85,15 +85,14 @@ async fn keep(cx: &Context<Services>, run: &Run, page: &Page, mut looked: Looked
     Ok(true)
 }
 
-fn delivery(cx: &Context<Services>, retold: &Retold) -> Result<Delivery, Failure> {
-    let body = retold.body();
+fn delivery(cx: &Context<Services>, told: &Told) -> Result<Delivery, Failure> {
     Ok(Delivery {
-        envelope: Envelope::parse(body.as_bytes()).permanent()?,
+        envelope: Envelope::parse(told.body.as_bytes()).permanent()?,
         source: Source::Reconciled,
-        delivery_id: None,
+        delivery_id: told.delivery_id.clone(),
         received_at: cx.now(),
         headers: "{}".to_owned(),
-        body,
+        body: told.body.clone(),
         correlation_id: cx.task().correlation_id.clone(),
         trace_context: None,
     })

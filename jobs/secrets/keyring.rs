@@ -200,6 +200,7 @@ impl Keyring {
     /// Reads the table and writes down what came, until told to stop.
     pub async fn keep(self: Arc<Self>, stop: CancellationToken) {
         let Some(vault) = self.vault.clone() else { return };
+        let mut changes = vault.changes();
         let mut rounds = tokio::time::interval(READ_EVERY);
         rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut quick_rounds = tokio::time::interval(READ_EVERY_WHILE_AWAITED);
@@ -209,7 +210,7 @@ impl Keyring {
             tokio::select! {
                 () = stop.cancelled() => return,
                 _ = rounds.tick() => {}
-                () = vault.changed().notified() => {}
+                Ok(()) = changes.changed() => {}
                 _ = quick_rounds.tick(), if awaited => {}
                 () = self.hurry.notified() => continue,
             }
@@ -242,7 +243,7 @@ impl Keyring {
             if count == 0 {
                 continue;
             }
-            let noted = note(vault, version.id, count, self.clock.now()).await;
+            let noted = vault.note(version.id, count, self.clock.now()).await;
             if noted.is_err() {
                 version.deliveries.fetch_add(count, Ordering::Relaxed);
                 noted?;
@@ -360,9 +361,4 @@ fn sorted(secrets: &[SecretString]) -> Result<Vec<(Scheme, SecretString)>, Secre
         Key::parse(text).map(|_| (Key::scheme_of(text), SecretString::from(text)))
     };
     secrets.iter().map(sort).collect()
-}
-
-async fn note(vault: &Vault, id: i64, count: i64, now: DateTime<Utc>) -> Result<(), DbError> {
-    let query = table::NOTE_DELIVERIES.bind(id).bind(count).bind(now);
-    query.execute(&mut vault.db().write_one().await?).await.map(drop)
 }

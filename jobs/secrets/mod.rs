@@ -3,8 +3,9 @@
 //! A version is `incoming`, `active`, `retiring`, `retired`, in this order (`rules`). All but the last are accepted, so that
 //! one can be changed for another while deliveries come. They are sealed under a master key that is not in the database
 //! (`master`); a retired one is forgotten. [`Vault`] is what is done to them, [`Keyring`] is what the receiver believes by,
-//! [`TendSecrets`] moves them on.
+//! [`ApiKeys`] is what the provider is asked under, [`TendSecrets`] moves them on.
 
+mod api_keys;
 mod keyring;
 mod kind;
 mod master;
@@ -16,6 +17,7 @@ mod vault;
 
 use trunkline_platform::db::Stmt;
 
+pub use api_keys::{AdoptError, ApiKeyError, ApiKeys, adopt};
 pub use keyring::{COUNTS_FOR, Keyring, KeyringError, READ_EVERY, Stale, Version, View};
 pub use kind::{Purpose, State, UnknownWord};
 pub(crate) use master::fingerprint_of;

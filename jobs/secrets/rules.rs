@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
-use super::kind::State;
+use super::kind::{Purpose, State};
 use super::table::SecretRow;
 
 /// How long an answer of the provider that should name a secret may be on its way.
@@ -27,7 +27,7 @@ pub struct RotationRules {
     pub quiet: Duration,
     /// A rotation that takes longer is overdue.
     pub overdue: Duration,
-    /// A secret that has been in use for so long is changed by itself.
+    /// A secret that has been in use for so long is changed by itself; the API key, which only a person can change, is overdue.
     pub every: Option<Duration>,
 }
 
@@ -113,8 +113,13 @@ pub(super) fn is_overdue(row: &SecretRow, rules: &RotationRules, now: DateTime<U
     if row.is_awaited() {
         return row.announced_at.unwrap_or(row.created_at) + ANSWER < now;
     }
-    let length = TimeDelta::from_std(rules.overdue).unwrap_or(TimeDelta::MAX);
-    under_way(row).is_some_and(|since| since.checked_add_signed(length).is_some_and(|end| end < now))
+    let is_over = |since: DateTime<Utc>, length: Duration| {
+        let length = TimeDelta::from_std(length).unwrap_or(TimeDelta::MAX);
+        since.checked_add_signed(length).is_some_and(|end| end < now)
+    };
+    let by_hand = rules.every.filter(|_| row.purpose == Purpose::ApiKey && row.state == State::Active);
+    under_way(row).is_some_and(|since| is_over(since, rules.overdue))
+        || by_hand.is_some_and(|every| is_over(row.activated_at.unwrap_or(row.created_at), every))
 }
 
 /// Whether a signature nobody knows may be by this version, of which the provider has told nothing; or by one that was made
@@ -126,7 +131,6 @@ pub(super) fn may_be_used_unknown(row: &SecretRow, now: DateTime<Utc>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::kind::Purpose;
     use super::*;
 
     fn at(minutes: i64) -> DateTime<Utc> {
@@ -199,6 +203,17 @@ mod tests {
         assert!(is_overdue(&version(2, State::Incoming, 0), &RULES, at(61)));
         assert!(is_overdue(&version(1, State::Retiring, 0), &RULES, at(61)));
         assert!(!is_overdue(&version(1, State::Active, 0), &RULES, at(1_000_000)));
+        let api_key = SecretRow { purpose: Purpose::ApiKey, ..version(1, State::Active, 0) };
+        let monthly = RotationRules { every: Some(Duration::from_secs(30 * 86_400)), ..RULES };
+        assert!(!is_overdue(&api_key, &RULES, at(1_000_000)), "nobody said how long a key is good for");
+        assert!(
+            !is_overdue(&api_key, &monthly, at(30 * 1_440))
+                && is_overdue(&api_key, &monthly, at(30 * 1_440 + 1))
+        );
+        assert!(
+            !is_overdue(&version(1, State::Active, 0), &monthly, at(1_000_000)),
+            "it is changed by itself"
+        );
         let awaited =
             SecretRow { fingerprint: None, announced_at: Some(at(0)), ..version(2, State::Incoming, 0) };
         assert!(!is_overdue(&awaited, &RULES, at(5)) && is_overdue(&awaited, &RULES, at(6)));

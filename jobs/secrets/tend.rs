@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use trunkline_platform::audit::Actor;
 use trunkline_platform::job::{Context, Done, Failure, Job, Queue};
 
+use super::kind::Purpose;
 use super::vault::Moved;
 use crate::{Services, UPKEEP};
 
@@ -28,6 +29,13 @@ impl Job for TendSecrets {
             match moved {
                 Moved::Activated(row) => {
                     tracing::info!(secret = row.id, purpose = %row.purpose, name = row.name, "a secret is in use");
+                }
+                Moved::Retired(row) if row.purpose == Purpose::ApiKey => {
+                    tracing::warn!(
+                        secret = row.id,
+                        fingerprint = row.fingerprint,
+                        "an API key was retired here, and the provider accepts it still: delete it in the workspace's settings"
+                    );
                 }
                 Moved::Retired(row) => {
                     tracing::info!(secret = row.id, purpose = %row.purpose, name = row.name, "a secret was retired");

@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde_json::json;
 use thiserror::Error;
-use tokio::sync::Notify;
+use tokio::sync::watch;
 use trunkline_openphone::signature::{Key, SecretError};
 use trunkline_platform::audit::{self, Act, Actor};
 use trunkline_platform::db::{Db, DbError, Session};
@@ -94,7 +94,7 @@ pub struct Vault {
     db: Db,
     keys: Option<Arc<MasterKeys>>,
     rules: RotationRules,
-    changed: Arc<Notify>,
+    changed: Arc<watch::Sender<()>>,
 }
 
 impl Vault {
@@ -128,8 +128,8 @@ impl Vault {
     }
 
     /// Told when this process changed something.
-    pub(super) fn changed(&self) -> &Notify {
-        &self.changed
+    pub(super) fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
     }
 
     /// All that are not retired, and how each stands.
@@ -142,10 +142,16 @@ impl Vault {
         table::live(&mut self.db.read().await?).await
     }
 
+    /// Writes down what came, or was answered, under a version.
+    pub(super) async fn note(&self, id: i64, count: i64, now: DateTime<Utc>) -> Result<(), DbError> {
+        let query = table::NOTE_DELIVERIES.bind(id).bind(count).bind(now);
+        query.execute(&mut self.db.write_one().await?).await.map(drop)
+    }
+
     /// Commits, and has this process read the table again at once.
     async fn commit(&self, tx: Session) -> Result<(), DbError> {
         tx.commit().await?;
-        self.changed.notify_one();
+        self.changed.send_replace(());
         Ok(())
     }
 
@@ -166,8 +172,8 @@ impl Vault {
         with.is_some_and(|with| self.keys.as_ref().is_none_or(|keys| !keys.knows(with)))
     }
 
-    /// Keeps a secret. The first of its name is in use at once; one beside others is accepted, and in use when a delivery
-    /// was signed with it.
+    /// Keeps a secret. The first of its name is in use at once, and so is an API key; what signs webhooks and is one beside
+    /// others is accepted, and in use when a delivery was signed with it.
     ///
     /// # Errors
     /// Without a master key; when it is no secret, or kept already.
@@ -187,8 +193,12 @@ impl Vault {
         let mut tx = self.db.write().await?;
         // What was announced is told by hand.
         table::WITHDRAW_AWAITED.bind(purpose.as_str()).bind(name).execute(&mut tx).await?;
-        let row = self.insert(&mut tx, purpose, name, Some(secret), actor, now).await?;
+        let mut row = self.insert(&mut tx, purpose, name, Some(secret), actor, now).await?;
         record(&mut tx, now, actor, "secret.add", None, &row).await?;
+        // Nobody but us uses it: it need not be seen in use first.
+        if purpose == Purpose::ApiKey && row.state == State::Incoming {
+            row = activate(&mut tx, &row, actor, now).await?.unwrap_or(row);
+        }
         self.commit(tx).await?;
         Ok(row)
     }
@@ -354,7 +364,7 @@ impl Vault {
         }
         tx.commit().await?;
         if !moved.is_empty() {
-            self.changed.notify_one();
+            self.changed.send_replace(());
         }
         Ok(moved)
     }

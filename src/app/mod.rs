@@ -22,7 +22,7 @@ use trunkline_jobs::campaigns::{CampaignMetrics, CampaignServices};
 use trunkline_jobs::forward::{ForwardMetrics, ForwardServices, Forwarder};
 use trunkline_jobs::media::thumbnail::Thumbnails;
 use trunkline_jobs::media::{Fetcher, MediaMetrics, MediaServices};
-use trunkline_jobs::secrets::Keyring;
+use trunkline_jobs::secrets::{ApiKeys, Keyring};
 use trunkline_jobs::subscriptions::SubscriptionServices;
 use trunkline_jobs::upkeep::{Upkeep, UpkeepMetrics};
 use trunkline_platform::clock::Clock;
@@ -66,6 +66,7 @@ pub struct App {
     jobs: Arc<Registry<Services>>,
     schedules: Arc<Schedules>,
     services: Arc<Services>,
+    api_keys: Arc<ApiKeys>,
     access: Access,
     metrics_registry: MetricsRegistry,
     metrics: Metrics,
@@ -80,6 +81,7 @@ pub struct Running {
     server: tokio::task::JoinHandle<std::io::Result<()>>,
     committer: Option<Committer>,
     keyring: Option<Arc<Keyring>>,
+    api_keys: Arc<ApiKeys>,
     workers: Option<Workers>,
     notes: Option<tokio::task::JoinHandle<()>>,
     stop: CancellationToken,
@@ -131,8 +133,14 @@ impl App {
         if left_over > 0 {
             tracing::info!(files = left_over, "removed what cut-off downloads left");
         }
-        let fetcher = Fetcher::new(config.media.fetch_config(config.openphone.api_key.as_ref()))
-            .context("setting up downloads")?;
+        let provider = config.openphone.provider(&db, &metrics_registry)?;
+        let secrets = config.secrets.vault(&db)?;
+        let configured = config.openphone.api_key.clone();
+        let api_keys = ApiKeys::open(configured, secrets.clone(), provider.api_key(), clock.clone())
+            .await
+            .context("reading the API key")?;
+        let fetcher =
+            Fetcher::new(config.media.fetch_config(&provider.api_key())).context("setting up downloads")?;
         let upkeep = Upkeep {
             tasks: tasks.clone(),
             store: store.clone(),
@@ -144,8 +152,6 @@ impl App {
             config.admin.access_settings(),
             AccessMetrics::new(&metrics_registry)?,
         );
-        let provider = config.openphone.provider(&db, &metrics_registry)?;
-        let secrets = config.secrets.vault(&db)?;
         let subscriptions = SubscriptionServices {
             expected: config.webhooks.expected(),
             configured: config.openphone.webhook_secrets.clone(),
@@ -188,6 +194,7 @@ impl App {
             jobs,
             schedules,
             services,
+            api_keys: Arc::new(api_keys),
             access,
             metrics_registry,
             metrics,
@@ -259,6 +266,7 @@ impl App {
         if let Some(keyring) = &keyring {
             tokio::spawn(Arc::clone(keyring).keep(stop.clone()));
         }
+        tokio::spawn(Arc::clone(&self.api_keys).keep(stop.clone()));
         let probes = Probes {
             db: self.db.clone(),
             ring: self.tasks.ring().clone(),
@@ -284,6 +292,7 @@ impl App {
             server,
             committer,
             keyring,
+            api_keys: self.api_keys,
             workers,
             notes,
             stop,
@@ -327,13 +336,12 @@ impl App {
     }
 
     fn campaign_rules(&self) -> Arc<CampaignRules> {
-        let Config { campaigns, openphone, .. } = &self.config;
+        let campaigns = &self.config.campaigns;
         Arc::new(CampaignRules::new(
             self.services.campaigns.holidays.clone(),
-            openphone.rate_limit(),
             campaigns.segment_price.clone(),
             campaigns.counts_for_hours(),
-            openphone.api_key.is_some(),
+            self.services.provider.clone(),
         ))
     }
 
@@ -408,7 +416,7 @@ impl Running {
 
     /// Stops: takes no more requests and no more tasks, finishes what is under way, and closes the database.
     pub async fn stop(self) -> Result<()> {
-        let Self { mut server, committer, keyring, workers, notes, stop, db, grace, .. } = self;
+        let Self { mut server, committer, keyring, api_keys, workers, notes, stop, db, grace, .. } = self;
         stop.cancel();
         let limit = grace + Duration::from_secs(1);
         let receiving = async {
@@ -432,6 +440,9 @@ impl Running {
             && !matches!(timeout(CLOSING, keyring.write_down()).await, Ok(Ok(())))
         {
             tracing::warn!("what came under the webhook secrets at the end could not be written down");
+        }
+        if !matches!(timeout(CLOSING, api_keys.write_down()).await, Ok(Ok(()))) {
+            tracing::warn!("what was answered under the API key at the end could not be written down");
         }
         let _ = timeout(CLOSING, db.close()).await;
         Ok(())

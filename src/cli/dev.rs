@@ -74,7 +74,11 @@ impl DevCommand {
     pub(super) async fn run(self, flags: Flags) -> Result<()> {
         let clock = Clock::system();
         let simulator = self.simulator(&clock).await?;
-        let config = load(&settings(flags, &simulator))?;
+        let mut config = load(&settings(flags, &simulator))?;
+        if config.http.listen.port() != 0 {
+            let ours = format!("http://{}/webhooks/openphone", config.http.listen).parse()?;
+            config.webhooks.public_url.get_or_insert(ours);
+        }
         telemetry::init(&config.log);
 
         let with_sample = self.people > 0 && self.events.is_none() && asks_simulator(&config, &simulator);

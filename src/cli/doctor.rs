@@ -47,7 +47,7 @@ fn of_settings(config: &Config) -> Vec<Trouble> {
         let command = "trunkline config show";
         found.push(Trouble::now(what, "webhooks-refused").command(command));
     }
-    if config.openphone.api_key.is_none() {
+    if config.has_no_api_key() {
         let what = "No API key of the provider is set: nothing is sent, fetched anew or reconciled";
         found.push(Trouble::soon(what, "sending").command("trunkline config show"));
     }

@@ -22,6 +22,7 @@ mod migrate;
 mod optouts;
 mod output;
 mod payload;
+mod provider;
 mod reconcile;
 mod schedules;
 mod search;

@@ -9,7 +9,7 @@ use trunkline_platform::db::Db;
 use trunkline_platform::task::Tasks;
 
 use super::audit::ActorArgs;
-use super::{database, output, payload};
+use super::{database, output, payload, provider};
 use crate::config::Config;
 use crate::mask;
 
@@ -83,10 +83,11 @@ impl ReconcileCommand {
     pub(super) async fn run(self, config: &Config) -> Result<()> {
         let text = match self.action {
             Action::Run(run) => {
-                if config.openphone.api_key.is_none() {
-                    bail!("there is no API key to ask the provider with: set openphone.api_key");
-                }
-                database::act(config, async |tasks| run.text(tasks).await).await?
+                let asked = async |tasks: &Tasks| {
+                    provider::with_key(config, tasks.db()).await?;
+                    run.text(tasks).await
+                };
+                database::act(config, asked).await?
             }
             Action::List(list) => list.text(&database::open(config).await?).await?,
             Action::Show(show) => show.text(&database::open(config).await?).await?,

@@ -1,23 +1,21 @@
 //! `trunkline secrets`: what the provider signs with and what we ask with, in versions. No secret is ever printed; one is
 //! read from a file or from standard input, so that none stands in a shell's history.
 
-use std::io::Read as _;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use trunkline_jobs::secrets::{self, MasterKeys, Moved, Needed, Purpose, SecretRow, Standing, State, Vault};
+use trunkline_openphone::client::ApiKey;
 use trunkline_openphone::signature::Key;
 use trunkline_platform::clock::Clock;
 
 use super::audit::ActorArgs;
-use super::{database, output};
+use super::{database, output, payload, provider};
 use crate::config::Config;
 
-/// The longest secret that is read, in bytes.
-const MOST_BYTES: u64 = 4_096;
 const MOST_ROWS: u32 = 1_000;
 
 #[derive(Args, Debug)]
@@ -32,6 +30,8 @@ enum Action {
     List(List),
     /// Keep a secret, read from a file or from standard input
     Add(Add),
+    /// Keep a new API key, read from a file or from standard input, once the provider has answered to it. It is used at once
+    AddApiKey(AddApiKey),
     /// Take every step that is due, as the schedule does every minute
     Tend(Tend),
     /// Refuse a secret from now on, and forget it
@@ -56,6 +56,18 @@ struct List {
 struct Add {
     /// Whose it is: the id of the provider's webhook (`trunkline webhooks status`)
     name: String,
+    /// The file it is in [default: standard input]
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    actor: ActorArgs,
+    /// Print a JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args, Debug)]
+struct AddApiKey {
     /// The file it is in [default: standard input]
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
@@ -105,6 +117,7 @@ impl SecretsCommand {
         let text = match self.action {
             Action::List(list) => list.text(&vault().await?, now).await?,
             Action::Add(add) => add.text(&vault().await?, now).await?,
+            Action::AddApiKey(add) => add.text(config).await?,
             Action::Tend(tend) => tend.text(&vault().await?, now).await?,
             Action::Retire(retire) => retire.text(&vault().await?, now).await?,
             Action::Rewrap(rewrap) => rewrap.text(&vault().await?, now).await?,
@@ -177,7 +190,10 @@ fn note(one: &Standing, now: DateTime<Utc>) -> String {
     }
     notes.extend(one.needed.map(|needed| match needed {
         Needed::NoSuccessor => "no successor is in use".to_owned(),
-        Needed::Deliveries(missing) => format!("waits for {missing} deliveries under its successor"),
+        Needed::Deliveries(missing) => match one.row.purpose {
+            Purpose::ApiKey => format!("waits for {missing} answers under its successor"),
+            _ => format!("waits for {missing} deliveries under its successor"),
+        },
         Needed::Quiet(until) => format!("goes {}", output::relative(until, now)),
     }));
     notes.join("; ")
@@ -187,13 +203,34 @@ impl Add {
     async fn text(self, vault: &Vault, now: DateTime<Utc>) -> Result<String> {
         let actor = self.actor.actor()?;
         vault.keys()?;
-        let secret = read(self.file.as_ref())?;
+        let secret = payload::secret(self.file.as_deref())?;
         let purpose = Purpose::from(Key::scheme_of(secret.expose_secret()));
         let row = vault.add(purpose, &self.name, &secret, &actor, now).await?;
         if self.json {
             return output::json(&row);
         }
         Ok(format!("{} is {}\n", named(&row), row.state))
+    }
+}
+
+impl AddApiKey {
+    async fn text(self, config: &Config) -> Result<String> {
+        let actor = self.actor.actor()?;
+        let db = database::open(config).await?;
+        let (provider, vault) = provider::open(config, &db).await?;
+        vault.keys()?;
+        let key = payload::secret(self.file.as_deref())?;
+        let new = config.openphone.client(ApiKey::of(&key)?)?;
+        let row = secrets::adopt(&vault, &provider, &new, &key, &actor, &Clock::system()).await?;
+        if self.json {
+            return output::json(&row);
+        }
+        let within = secrets::READ_EVERY.as_secs();
+        Ok(format!(
+            "{} is active: within {within} s every process asks under it. The one before goes when it has proved itself; \
+             delete that at the provider then\n",
+            named(&row)
+        ))
     }
 }
 
@@ -208,7 +245,7 @@ impl Tend {
         }
         let lines = moved.iter().map(|moved| match moved {
             Moved::Activated(row) => format!("{} is active\n", named(row)),
-            Moved::Retired(row) => format!("{} is retired\n", named(row)),
+            Moved::Retired(row) => format!("{} is retired{}\n", named(row), at_the_provider(row)),
         });
         Ok(lines.collect())
     }
@@ -221,7 +258,10 @@ impl Retire {
             return output::json(&row);
         }
         let within = secrets::READ_EVERY.as_secs();
-        Ok(format!("{} is retired; every receiver refuses it within {within} s\n", named(&row)))
+        Ok(match row.purpose {
+            Purpose::ApiKey => format!("{} is retired{}\n", named(&row), at_the_provider(&row)),
+            _ => format!("{} is retired; every receiver refuses it within {within} s\n", named(&row)),
+        })
     }
 }
 
@@ -246,20 +286,14 @@ impl Rewrap {
     }
 }
 
-fn named(row: &SecretRow) -> String {
-    format!("secret {} ({} {}, version {})", row.id, row.purpose, row.name, row.version)
+/// What is left to do where we cannot.
+fn at_the_provider(row: &SecretRow) -> &'static str {
+    match row.purpose {
+        Purpose::ApiKey => "; the provider accepts it still: delete it in the workspace's settings",
+        _ => "",
+    }
 }
 
-/// Reads a secret. What is around it, as files and terminals leave it, is dropped.
-fn read(file: Option<&PathBuf>) -> Result<SecretString> {
-    let mut text = String::new();
-    match file {
-        Some(path) => {
-            let file = std::fs::File::open(path).with_context(|| format!("reading {}", path.display()))?;
-            file.take(MOST_BYTES).read_to_string(&mut text)
-        }
-        None => std::io::stdin().lock().take(MOST_BYTES).read_to_string(&mut text),
-    }
-    .context("reading the secret")?;
-    Ok(SecretString::from(text.trim()))
+fn named(row: &SecretRow) -> String {
+    format!("secret {} ({} {}, version {})", row.id, row.purpose, row.name, row.version)
 }

@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::{Args, Subcommand};
-use prometheus::Registry;
 use serde_json::json;
 use trunkline_jobs::secrets::{Purpose, State};
 use trunkline_jobs::subscriptions::{self, Action as Step, Care, Look, ToldRow};
@@ -16,7 +15,7 @@ use trunkline_platform::audit::Actor;
 use trunkline_platform::clock::Clock;
 
 use super::audit::ActorArgs;
-use super::{database, output};
+use super::{database, output, provider};
 use crate::config::Config;
 
 /// What came so lately may still come by the other way, too.
@@ -103,12 +102,8 @@ impl WebhooksCommand {
                  such as https://hooks.example.com/webhooks/openphone"
             );
         };
-        if config.openphone.api_key.is_none() {
-            bail!("there is no API key to ask the provider with: set openphone.api_key");
-        }
         let db = database::open(config).await?;
-        let (provider, vault) =
-            (config.openphone.provider(&db, &Registry::new())?, config.secrets.vault(&db)?);
+        let (provider, vault) = provider::with_key(config, &db).await?;
         let clock = Clock::system();
         let care = Care {
             provider: &provider,

@@ -101,7 +101,7 @@ pub(super) fn contradictions(config: &Config) -> Vec<Problem> {
             ),
         );
     }
-    if !media.send_api_key.is_empty() && config.openphone.api_key.is_none() {
+    if !media.send_api_key.is_empty() && config.has_no_api_key() {
         let reason = "media hosts are to be sent the API key, and there is none".to_owned();
         contradiction("media.send_api_key", "openphone.api_key", reason);
     }

@@ -95,6 +95,11 @@ impl Config {
         self.openphone.webhook_secrets.is_empty() && self.secrets.master_keys.is_empty()
     }
 
+    /// Whether there is no key to ask the provider with, and with these settings can be none in the table either.
+    pub fn has_no_api_key(&self) -> bool {
+        self.openphone.api_key.is_none() && self.secrets.master_keys.is_empty()
+    }
+
     /// Reads the configuration of a process with these flags and this environment (`std::env::vars_os()`).
     ///
     /// # Errors

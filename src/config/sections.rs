@@ -29,7 +29,7 @@ use trunkline_jobs::provider::{Provider, ProviderMetrics, RateLimit};
 use trunkline_jobs::secrets::{MasterKeyError, MasterKeys, RotationRules, Vault};
 use trunkline_jobs::subscriptions::Expected;
 use trunkline_jobs::upkeep::{MediaRetention, Retention};
-use trunkline_openphone::client::{Client, ClientConfig, webhook_events};
+use trunkline_openphone::client::{ApiKey, Client, ClientConfig, ClientError, webhook_events};
 use trunkline_openphone::signature::Tolerance;
 use trunkline_platform::db::{Db, DbOptions, DbUrl};
 use trunkline_platform::metrics::Metrics;
@@ -135,19 +135,21 @@ impl OpenphoneConfig {
         RateLimit { per_second: self.rate.get(), reserved: self.reserved }
     }
 
-    /// The provider's API, behind the rate that everybody shares.
+    /// The provider's API, behind the rate that everybody shares. It has no key until [`ApiKeys`] gives it one.
     ///
     /// # Errors
-    /// When the key or the address cannot be used, or the metrics are registered already.
+    /// When the address cannot be used, or the metrics are registered already.
     pub fn provider(&self, db: &Db, metrics: &prometheus::Registry) -> anyhow::Result<Provider> {
-        let client = self.client().map(Client::new).transpose().context("setting up the provider's API")?;
-        let client = client.zip(self.api_key.as_ref());
-        Ok(Provider::new(db.clone(), client, self.rate_limit(), ProviderMetrics::new(metrics)?))
+        let client = self.client(ApiKey::default()).context("setting up the provider's API")?;
+        Ok(Provider::new(db.clone(), Some(client), self.rate_limit(), ProviderMetrics::new(metrics)?))
     }
 
-    /// How to reach the provider's API, if there is a key for it.
-    pub fn client(&self) -> Option<ClientConfig> {
-        self.api_key.clone().map(|api_key| ClientConfig {
+    /// The provider's API, to be asked under a key.
+    ///
+    /// # Errors
+    /// When the address cannot be used.
+    pub fn client(&self, api_key: ApiKey) -> Result<Client, ClientError> {
+        Client::new(ClientConfig {
             base_url: self.api_url.clone(),
             api_key,
             timeout: self.timeout,
@@ -302,12 +304,10 @@ impl MediaConfig {
     }
 
     /// How to fetch; `api_key` is for the hosts that are sent it.
-    pub fn fetch_config(&self, api_key: Option<&SecretString>) -> FetchConfig {
+    pub fn fetch_config(&self, api_key: &ApiKey) -> FetchConfig {
         let hosts: Vec<HostRule> = self.send_api_key.iter().map(|host| host.rule.clone()).collect();
         FetchConfig {
-            credentials: api_key
-                .filter(|_| !hosts.is_empty())
-                .map(|api_key| Credentials { api_key: api_key.clone(), hosts }),
+            credentials: (!hosts.is_empty()).then(|| Credentials { api_key: api_key.clone(), hosts }),
             max_bytes: self.max_bytes,
             timeout: self.timeout,
             connect_timeout: Duration::from_secs(10),

@@ -31,9 +31,9 @@ use trunkline_platform::audit::{self, Actor, AuditFilter, AuditRow};
 use trunkline_platform::schedule::{Schedules, Source};
 use trunkline_platform::task::{NewTask, Tasks};
 
-use crate::campaigns::LIMIT;
 use crate::harness::{Act, Acts, Env, Play, both_engines, registry};
 use crate::kept::{forward, no_secrets, store};
+use crate::provider::process;
 
 /// The pages and the API on a port of their own, on a test's database and clock.
 pub(crate) struct Site {
@@ -71,10 +71,9 @@ impl Site {
             listeners: Listeners::default(),
             campaigns: Arc::new(CampaignRules::new(
                 Holidays::new(),
-                LIMIT,
                 "0.01 USD".parse().unwrap(),
                 72,
-                true,
+                process(env, "key"),
             )),
             country: Country::default(),
             forwarder: forward(&[]).forwarder,

@@ -15,7 +15,7 @@ use trunkline_jobs::contacts::optout::{self, Channel, Said};
 use trunkline_jobs::contacts::people::{self, Label, Labelling, NewPerson, OnDuplicate};
 use trunkline_jobs::provider::{Provider, ProviderMetrics, RateLimit};
 use trunkline_jobs::sends::{self, Kind, SendFilter, SendRow, SendState, Text};
-use trunkline_openphone::client::{Client, ClientConfig};
+use trunkline_openphone::client::{ApiKey, Client, ClientConfig};
 use trunkline_openphone::factory::Factory;
 use trunkline_openphone::simulator::{AcceptedMessage, Simulator, SimulatorHandle};
 use trunkline_platform::audit::Actor;
@@ -177,13 +177,13 @@ pub(crate) fn provider_at(env: &Env, simulator: &SimulatorHandle, limit: RateLim
     let api_key: SecretString = provider().api_key;
     let client = Client::new(ClientConfig {
         base_url: simulator.url(),
-        api_key: api_key.clone(),
+        api_key: ApiKey::of(&api_key).unwrap(),
         timeout: Duration::from_secs(10),
         connect_timeout: Duration::from_secs(10),
         user_agent: "test".to_owned(),
     });
     let metrics = ProviderMetrics::new(&prometheus::Registry::new()).unwrap();
-    Provider::new(env.db.clone(), Some((client.unwrap(), &api_key)), limit, metrics)
+    Provider::new(env.db.clone(), Some(client.unwrap()), limit, metrics)
 }
 
 /// The most texts within a period.

@@ -10,6 +10,7 @@ mod admin_calls;
 mod admin_campaigns;
 mod admin_contacts;
 mod answers;
+mod api_key;
 mod attempts;
 mod audience;
 mod bell;

@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use trunkline_jobs::media::DownloadMedia;
 use trunkline_jobs::provider::{Provider, ProviderMetrics, RateLimit};
-use trunkline_openphone::client::{Client, ClientConfig};
+use trunkline_openphone::client::{ApiKey, Client, ClientConfig};
 use trunkline_platform::task::TaskState;
 
 use crate::harness::host::{Host, message};
@@ -41,14 +41,14 @@ async fn keeper<'e>(env: &'e Env, api: &Arc<Api>) -> Keeper<'e> {
     let key = SecretString::from("key");
     let client = Client::new(ClientConfig {
         base_url: format!("http://{address}").parse().unwrap(),
-        api_key: key.clone(),
+        api_key: ApiKey::of(&key).unwrap(),
         timeout: Duration::from_secs(5),
         connect_timeout: Duration::from_secs(5),
         user_agent: "test".to_owned(),
     });
     let metrics = ProviderMetrics::new(&prometheus::Registry::new()).unwrap();
     let limit = RateLimit { per_second: 10, reserved: 2 };
-    let provider = Provider::new(env.db.clone(), Some((client.unwrap(), &key)), limit, metrics);
+    let provider = Provider::new(env.db.clone(), Some(client.unwrap()), limit, metrics);
     Keeper::with(env, media(fetcher(), store(env.folder()).await), provider)
 }
 

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use futures_util::future::join_all;
 use secrecy::SecretString;
 use trunkline_jobs::provider::{Provider, ProviderMetrics, RateLimit, Share};
-use trunkline_openphone::client::{ApiError, Client, ClientConfig, Refusal};
+use trunkline_openphone::client::{ApiError, ApiKey, Client, ClientConfig, Refusal};
 use trunkline_platform::job::{Failure, FailureKind};
 
 use crate::harness::{Env, both_engines};
@@ -15,7 +15,7 @@ use crate::kept::no_provider;
 const LIMIT: RateLimit = RateLimit { per_second: 10, reserved: 2 };
 
 /// A process of its own: nothing is shared but the database. Nobody listens where it asks.
-fn process(env: &Env, key: &str) -> Provider {
+pub(crate) fn process(env: &Env, key: &str) -> Provider {
     counted(env, key, &prometheus::Registry::new())
 }
 
@@ -23,13 +23,13 @@ fn counted(env: &Env, key: &str, registry: &prometheus::Registry) -> Provider {
     let api_key = SecretString::from(key);
     let client = Client::new(ClientConfig {
         base_url: "http://127.0.0.1:1/".parse().unwrap(),
-        api_key: api_key.clone(),
+        api_key: ApiKey::of(&api_key).unwrap(),
         timeout: Duration::from_secs(1),
         connect_timeout: Duration::from_secs(1),
         user_agent: "test".to_owned(),
     });
     let metrics = ProviderMetrics::new(registry).unwrap();
-    Provider::new(env.db.clone(), Some((client.unwrap(), &api_key)), LIMIT, metrics)
+    Provider::new(env.db.clone(), Some(client.unwrap()), LIMIT, metrics)
 }
 
 async fn take(provider: &Provider, env: &Env, share: Share, wanted: u32) -> u32 {

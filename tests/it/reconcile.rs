@@ -1,7 +1,7 @@
 //! What webhooks missed is asked for: afterwards the tables are the provider's truth, whatever was dropped and whoever
 //! died on the way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,12 +15,13 @@ use serde_json::Value;
 use trunkline::config::SchedulesConfig;
 use trunkline::correlation::CorrelationIds;
 use trunkline::receiver::{ReceiverMetrics, ReceiverSettings};
-use trunkline_jobs::Services;
 use trunkline_jobs::provider::{Provider, ProviderMetrics, RateLimit};
 use trunkline_jobs::reconcile::{self, Details, Order, ReconcilePage, StartReconcile};
 use trunkline_jobs::secrets::Keyring;
-use trunkline_openphone::client::{Client, ClientConfig};
-use trunkline_openphone::event::Generation;
+use trunkline_jobs::subscriptions::{Expected, SubscriptionServices};
+use trunkline_jobs::{Services, events};
+use trunkline_openphone::client::{ApiKey, Client, ClientConfig, DeliveryQuery, webhook_events};
+use trunkline_openphone::event::{EventType, Generation};
 use trunkline_openphone::factory::Factory;
 use trunkline_openphone::simulator::{Simulator, SimulatorConfig, SimulatorHandle, Truth};
 use trunkline_platform::audit::{self, Actor};
@@ -28,6 +29,7 @@ use trunkline_platform::db::Stmt;
 use trunkline_platform::schedule::ScheduleMetrics;
 use trunkline_platform::task::TaskState;
 use trunkline_platform::testkit::Kit;
+use url::Url;
 
 use crate::faults::crash_points::die_at;
 use crate::harness::{Env, Program, both_engines, provider, until};
@@ -63,18 +65,21 @@ async fn simulator(env: &Env, change: impl FnOnce(&mut SimulatorConfig)) -> Simu
     Simulator::start(config).await.unwrap()
 }
 
-async fn keeper<'e>(env: &'e Env, simulator: &SimulatorHandle) -> Keeper<'e> {
-    let api_key = SecretString::from("simulated-api-key");
-    let client = Client::new(ClientConfig {
+fn client(simulator: &SimulatorHandle) -> Client {
+    Client::new(ClientConfig {
         base_url: simulator.url(),
-        api_key: api_key.clone(),
+        api_key: ApiKey::of(&SecretString::from("simulated-api-key")).unwrap(),
         timeout: Duration::from_secs(30),
         connect_timeout: Duration::from_secs(30),
         user_agent: "test".to_owned(),
-    });
+    })
+    .unwrap()
+}
+
+async fn keeper<'e>(env: &'e Env, simulator: &SimulatorHandle) -> Keeper<'e> {
     let metrics = ProviderMetrics::new(&prometheus::Registry::new()).unwrap();
     let limit = RateLimit { per_second: 10, reserved: 2 };
-    let provider = Provider::new(env.db.clone(), Some((client.unwrap(), &api_key)), limit, metrics);
+    let provider = Provider::new(env.db.clone(), Some(client(simulator)), limit, metrics);
     Keeper::with_provider(env, provider).await
 }
 
@@ -318,6 +323,24 @@ async fn assert_truth(env: &Env, simulator: &SimulatorHandle) {
     }
 }
 
+/// The same, by an installation that knows where the provider reaches it.
+async fn keeper_at<'e>(env: &'e Env, simulator: &SimulatorHandle, url: Url) -> Keeper<'e> {
+    let mut keeper = keeper(env, simulator).await;
+    let expected = Expected { url, events: BTreeSet::new(), numbers: BTreeSet::new() };
+    let subscriptions = SubscriptionServices { expected: Some(expected), configured: Vec::new() };
+    keeper.services = Arc::new(Services { subscriptions, ..keeper.services_anew() });
+    keeper
+}
+
+/// Lets a run look at everything, and returns what it came to.
+async fn run(keeper: &Keeper<'_>, env: &Env, order: &Order) -> Details {
+    let run = reconcile::begin_by_hand(&keeper.tasks, order, &by_hand()).await.unwrap();
+    work(&keeper.kit()).await;
+    let run = reconcile::show(&env.db, run).await.unwrap().unwrap();
+    assert_eq!(run.run.state, "complete", "{run:?}");
+    run
+}
+
 /// What is due is done, and what waits for the rate.
 async fn work(kit: &Kit<Services>) {
     kit.drain().await.unwrap();
@@ -419,6 +442,90 @@ both_engines! {
         assert_truth(&env, &simulator).await;
         let book = audit::list(&env.db, &audit::AuditFilter { limit: 10, ..Default::default() }).await.unwrap();
         assert_eq!(book.iter().filter(|row| row.action == "reconcile.run").count(), 4);
+    }
+
+    async fn what_the_provider_could_not_deliver_enters_as_it_would_have_come(env: Env) {
+        let mut target = None;
+        let simulator = simulator(&env, |config| target = config.target.clone()).await;
+        let target = target.unwrap();
+        let keeper = keeper_at(&env, &simulator, target.clone()).await;
+        let mut factory = Factory::new(5);
+        // Nobody is at home for whatever the provider can tell; 60 is more than a page of the log.
+        simulator.set_target(Some("http://127.0.0.1:1/".parse().unwrap()));
+        let mut ids = Vec::new();
+        let kinds: Vec<EventType> = webhook_events().filter_map(EventType::from_name).collect();
+        for kind in kinds.into_iter().cycle().take(60) {
+            env.clock.advance(TimeDelta::minutes(1));
+            let Some(event) = factory.event(kind, Generation::Dated, env.clock.now()) else { continue };
+            ids.push(event.event_id.clone());
+            simulator.emit(event).await.unwrap_err();
+        }
+        env.clock.advance(TimeDelta::minutes(10));
+        simulator.set_target(Some(target));
+        let lost = i64::try_from(ids.len()).unwrap();
+        assert!(lost > 50, "{lost}");
+
+        let dry = run(&keeper, &env, &Order { dry_run: true, ..Order::default() }).await;
+        assert_eq!(figure(&dry, "deliveries"), (lost, lost, 0), "{dry:?}");
+        assert!(events::count(&env.db).await.unwrap().is_empty());
+
+        let wet = run(&keeper, &env, &Order::default()).await;
+        assert_eq!((figure(&wet, "webhooks").0, figure(&wet, "deliveries")), (1, (lost, lost, lost)), "{wet:?}");
+        keeper.assert_nothing_failed().await;
+        let stored = rows::<Pair>(&env, "SELECT event_id AS id, scheme AS value FROM events WHERE dedupe_key LIKE 'delivery:%'").await;
+        let mut stored: Vec<String> = stored.into_iter().map(|row| { assert_eq!(row.value, "reconciled"); row.id }).collect();
+        stored.sort();
+        ids.sort();
+        assert_eq!(stored, ids, "every one of them, once");
+
+        // One that comes after all is the same.
+        let before: i64 = events::count(&env.db).await.unwrap().iter().map(|row| row.count).sum();
+        let query = DeliveryQuery {
+            webhook_id: "4100".to_owned(), created_after: None, created_before: None, max_results: 1, page_token: None,
+        };
+        let client = client(&simulator);
+        let late = client.list_deliveries(&query).await.unwrap().items.remove(0);
+        let attempts = simulator.tally().attempts;
+        client.resend_delivery("4100", &late.id).await.unwrap();
+        until("it has come", async || simulator.logged().iter().any(|(id, attempts)| *id == late.id && *attempts == 9)).await;
+        assert_eq!(simulator.tally().attempts, attempts, "asked for, not by the schedule");
+        let after: i64 = events::count(&env.db).await.unwrap().iter().map(|row| row.count).sum();
+        assert_eq!(before, after);
+        let again = run(&keeper, &env, &Order::default()).await;
+        assert_eq!(again.sum(|row| row.missing), 0, "{again:?}");
+    }
+
+    async fn what_the_log_does_not_tell_is_sent_again(env: Env) {
+        let mut target = None;
+        let simulator = simulator(&env, |config| target = config.target.clone()).await;
+        let target = target.unwrap();
+        let keeper = keeper_at(&env, &simulator, target.clone()).await;
+        simulator.set_target(Some("http://127.0.0.1:1/".parse().unwrap()));
+        client(&simulator).test_webhook("4100", "message.received").await.unwrap();
+        until("it was tried", async || simulator.logged().iter().any(|(_, attempts)| *attempts == 1)).await;
+        simulator.set_target(Some(target));
+        env.clock.advance(TimeDelta::minutes(10));
+
+        let dry = run(&keeper, &env, &Order { dry_run: true, ..Order::default() }).await;
+        assert_eq!(figure(&dry, "deliveries"), (1, 1, 0), "{dry:?}");
+        assert!(simulator.logged().iter().all(|(_, attempts)| *attempts == 1), "nothing was asked for");
+        let wet = run(&keeper, &env, &Order::default()).await;
+        assert_eq!(figure(&wet, "deliveries"), (1, 1, 0), "{wet:?}");
+        until("the sample came", async || !events::count(&env.db).await.unwrap().is_empty()).await;
+        let then = run(&keeper, &env, &Order { overlap_minutes: 60, ..Order::default() }).await;
+        assert_eq!(figure(&then, "deliveries"), (1, 0, 0), "{then:?}");
+    }
+
+    async fn an_address_nobody_told_us_has_no_log_and_neither_has_a_run_for_one_number(env: Env) {
+        let simulator = simulator(&env, |_| {}).await;
+        let without = run(&keeper(&env, &simulator).await, &env, &Order::default()).await;
+        assert_eq!((figure(&without, "webhooks"), figure(&without, "deliveries")), ((0, 0, 0), (0, 0, 0)));
+        let elsewhere = "https://elsewhere.example.com/webhooks/openphone".parse().unwrap();
+        let keeper = keeper_at(&env, &simulator, elsewhere).await;
+        assert_eq!(figure(&run(&keeper, &env, &Order::default()).await, "webhooks"), (0, 0, 0));
+        let order = Order { number: Some("PNq1w2e3r0".to_owned()), ..Order::default() };
+        let one = run(&keeper, &env, &order).await;
+        assert!(one.counts.iter().all(|row| row.kind != "webhooks"), "{one:?}");
     }
 
     async fn there_is_one_run_at_a_time_and_one_whose_task_was_lost_goes_on(env: Env) {

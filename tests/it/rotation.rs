@@ -9,7 +9,7 @@ use secrecy::ExposeSecret;
 use serde_json::Value;
 use trunkline_jobs::events;
 use trunkline_jobs::secrets::MasterKeys;
-use trunkline_openphone::client::{Client, ClientConfig, LegacyFamily, NewSubscription};
+use trunkline_openphone::client::{ApiKey, Client, ClientConfig, LegacyFamily, NewSubscription};
 use trunkline_openphone::event::Generation;
 use trunkline_openphone::factory::Factory;
 use trunkline_openphone::simulator::{Delivery, SimulatorConfig, SimulatorHandle};
@@ -29,14 +29,14 @@ const PER_SECOND: f64 = 25.0;
 
 /// The program under a steady stream of present webhooks, with a provider that signs with the new secret alone from the
 /// moment it is asked for one.
-struct Stage {
-    program: Program,
-    simulator: SimulatorHandle,
+pub(crate) struct Stage {
+    pub(crate) program: Program,
+    pub(crate) simulator: SimulatorHandle,
     client: Client,
 }
 
 impl Stage {
-    async fn new(env: &Env, change: impl FnOnce(&mut SimulatorConfig)) -> Self {
+    pub(crate) async fn new(env: &Env, change: impl FnOnce(&mut SimulatorConfig)) -> Self {
         let master = env.folder().join("master_keys");
         std::fs::write(&master, MasterKeys::generate().unwrap().expose_secret()).unwrap();
         let program = Program::new(env, &["serve"]);
@@ -57,7 +57,7 @@ impl Stage {
             .set("TRUNKLINE_SECRETS_QUIET", "1s");
         let client = Client::new(ClientConfig {
             base_url: simulator.url(),
-            api_key,
+            api_key: ApiKey::of(&api_key).unwrap(),
             timeout: Duration::from_secs(30),
             connect_timeout: Duration::from_secs(30),
             user_agent: "test".to_owned(),
@@ -76,7 +76,7 @@ impl Stage {
     }
 
     /// The versions of a webhook's secret and their states.
-    fn secrets(&self) -> Vec<(i64, String)> {
+    pub(crate) fn secrets(&self) -> Vec<(i64, String)> {
         let text = tokio::task::block_in_place(|| self.program.run(&["secrets", "list", "--all", "--json"]))
             .unwrap();
         let rows: Vec<Value> = serde_json::from_str(&text).unwrap();
@@ -88,7 +88,7 @@ impl Stage {
         states
     }
 
-    fn tend(&self) {
+    pub(crate) fn tend(&self) {
         tokio::task::block_in_place(|| self.program.run(&["secrets", "tend", "--by", "ana"])).unwrap();
     }
 

@@ -12,7 +12,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use trunkline_jobs::calls::CallTextsWanted;
 use trunkline_jobs::provider::{Provider, ProviderMetrics, RateLimit};
-use trunkline_openphone::client::{Client, ClientConfig};
+use trunkline_openphone::client::{ApiKey, Client, ClientConfig};
 
 use crate::harness::{Env, both_engines};
 use crate::kept::Keeper;
@@ -57,14 +57,14 @@ async fn provider(env: &Env, answers: Vec<Value>) -> (Provider, Arc<Answers>) {
     let api_key = SecretString::from("key");
     let client = Client::new(ClientConfig {
         base_url: format!("http://{address}/").parse().unwrap(),
-        api_key: api_key.clone(),
+        api_key: ApiKey::of(&api_key).unwrap(),
         timeout: Duration::from_secs(30),
         connect_timeout: Duration::from_secs(30),
         user_agent: "test".to_owned(),
     });
     let metrics = ProviderMetrics::new(&prometheus::Registry::new()).unwrap();
     let limit = RateLimit { per_second: 10, reserved: 2 };
-    (Provider::new(env.db.clone(), Some((client.unwrap(), &api_key)), limit, metrics), answers)
+    (Provider::new(env.db.clone(), Some(client.unwrap()), limit, metrics), answers)
 }
 
 fn recording() -> String {

@@ -357,7 +357,7 @@ async fn the_api_key_goes_to_the_hosts_that_were_named_and_no_further() {
     }
     let (named, other) = (&hosts[0], &hosts[1]);
     let credentials =
-        Credentials { api_key: "the-key".to_owned().into(), hosts: vec![named.parse().unwrap()] };
+        Credentials { api_key: ApiKey::of(&"the-key".into()).unwrap(), hosts: vec![named.parse().unwrap()] };
     let config = FetchConfig { credentials: Some(credentials), ..config("127.0.0.1") };
     assert!(!format!("{config:?}").contains("the-key"));
     for (url, expected) in [

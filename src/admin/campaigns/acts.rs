@@ -203,12 +203,10 @@ impl CampaignActsApi {
 impl CampaignActsApi {
     /// One that nothing can be sent of would wait without end.
     fn can_send(&self) -> Result<(), Problem> {
-        if self.0.campaigns.can_send {
-            return Ok(());
+        match self.0.campaigns.provider.client() {
+            Ok(_) => Ok(()),
+            Err(no_key) => Err(Problem::conflict(format!("nothing can be sent: {no_key}"))),
         }
-        Err(Problem::conflict(
-            "without a key of the provider nothing can be sent: set openphone.api_key first",
-        ))
     }
 
     async fn make(

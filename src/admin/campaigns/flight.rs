@@ -87,7 +87,7 @@ impl FlightApi {
         let campaign = found(&self.0, id.0).await?;
         let (rules, now) = (&self.0.campaigns, self.0.tasks.clock().now());
         let start = at.0.or(campaign.scheduled_for).map_or(now, |start| start.max(now));
-        let tower = Tower { db: self.0.tasks.db(), holidays: &rules.holidays, limit: rules.limit };
+        let tower = Tower { db: self.0.tasks.db(), holidays: &rules.holidays, limit: rules.provider.limit() };
         let plan = alone(&self.0, tower.foresee(&campaign, start, now, None)).await?;
         Ok(Json(FlightPlan::of(plan, &rules.price)))
     }

@@ -24,7 +24,7 @@ use trunkline_jobs::campaigns::flight::{Price, QUICK, Tower};
 use trunkline_jobs::campaigns::{
     self as jobs, CampaignFilter, CampaignRow, Holidays, Live, OperateError, add_recipients, breaker,
 };
-use trunkline_jobs::provider::RateLimit;
+use trunkline_jobs::provider::Provider;
 
 use super::granted::{Granted, Operate, Read, View};
 use super::page::{Listing, Page, usual};
@@ -44,27 +44,18 @@ pub(super) struct CampaignsApi(pub(super) Desk);
 #[derive(Debug)]
 pub struct CampaignRules {
     holidays: Holidays,
-    /// Of requests to the provider.
-    limit: RateLimit,
     /// Of a segment.
     price: Price,
     /// How long answers belong to a text, where a plan does not say.
     counts_for_hours: u32,
-    /// There is a key for the provider's API.
-    can_send: bool,
+    provider: Provider,
     /// Foreseeing takes a processor for seconds: one at a time.
     foreseeing: Semaphore,
 }
 
 impl CampaignRules {
-    pub fn new(
-        holidays: Holidays,
-        limit: RateLimit,
-        price: Price,
-        counts_for_hours: u32,
-        can_send: bool,
-    ) -> Self {
-        Self { holidays, limit, price, counts_for_hours, can_send, foreseeing: Semaphore::new(1) }
+    pub fn new(holidays: Holidays, price: Price, counts_for_hours: u32, provider: Provider) -> Self {
+        Self { holidays, price, counts_for_hours, provider, foreseeing: Semaphore::new(1) }
     }
 }
 
@@ -238,7 +229,7 @@ async fn in_full(desk: &Desk, campaign: CampaignRow, forecast: bool, view: View)
     let trips = breaker::trips_of(db, campaign.id, MOST_TRIPS).await?;
     let live = Live::of(db, &campaign, &outcomes, now).await?;
     let fares = if forecast || live.waiting <= QUICK {
-        let tower = Tower { db, holidays: &desk.campaigns.holidays, limit: desk.campaigns.limit };
+        let tower = Tower { db, holidays: &desk.campaigns.holidays, limit: desk.campaigns.provider.limit() };
         flight::alone(desk, tower.progress(&campaign, now)).await?
     } else {
         None

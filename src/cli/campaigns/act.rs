@@ -1,13 +1,13 @@
 //! `trunkline campaigns start|schedule|pause|resume|cancel|change`.
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use chrono::{DateTime, Utc};
 use clap::Args;
 use serde_json::json;
 use trunkline_jobs::campaigns::{Hours, Move, Plan, State, change, make_move, resume_without};
 
 use crate::cli::audit::ActorArgs;
-use crate::cli::{database, output, payload};
+use crate::cli::{database, output, payload, provider};
 use crate::config::Config;
 
 #[derive(Args, Debug)]
@@ -79,12 +79,9 @@ pub(super) struct ChangePlan {
 
 impl Start {
     pub(super) async fn run(self, config: &Config) -> Result<()> {
-        if config.openphone.api_key.is_none() {
-            bail!(
-                "without an API key nothing can be sent: set openphone.api_key first, here and for the workers \
-                 (`trunkline dev` sends with TRUNKLINE_OPENPHONE_API_KEY=simulated-api-key)"
-            );
-        }
+        provider::with_key(config, &database::open(config).await?).await.context(
+            "nothing can be sent (`trunkline dev` sends with TRUNKLINE_OPENPHONE_API_KEY=simulated-api-key)",
+        )?;
         self.one.make(config, Move::Start, None).await
     }
 }

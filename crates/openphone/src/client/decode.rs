@@ -7,8 +7,8 @@ use crate::event::{Call, EventError, Fields, Message, Recording, Summary, Transc
 
 /// A successful answer.
 pub(super) struct Answer {
-    text: String,
-    answered_at: Option<DateTime<Utc>>,
+    pub(super) text: String,
+    pub(super) answered_at: Option<DateTime<Utc>>,
 }
 
 impl Answer {

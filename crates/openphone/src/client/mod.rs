@@ -7,7 +7,9 @@
 //! Answers come as the types of [`event`](crate::event), so that what was read and what was told
 //! meet in the same code.
 
+mod api_key;
 mod decode;
+mod deliveries;
 mod error;
 mod query;
 mod webhooks;
@@ -17,15 +19,16 @@ mod tests;
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, Method, header::AUTHORIZATION};
+use http::{Method, StatusCode, header::AUTHORIZATION};
 use reqwest::{RequestBuilder, Response, redirect};
-use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use url::Url;
 
 use self::decode::Answer;
 pub(crate) use self::webhooks::{API_VERSION, API_VERSION_HEADER};
 pub use self::{
+    api_key::{ApiKey, KeyInUse},
+    deliveries::{DeliveryQuery, LoggedDelivery},
     error::{ApiError, DecodeError, Refusal},
     query::{CallQuery, Conversation, ConversationQuery, MessageQuery, Page, PhoneNumber, SendMessage},
     webhooks::{LegacyFamily, NewSubscription, Subscription, SubscriptionChange, webhook_events},
@@ -40,7 +43,7 @@ const MAX_ANSWER: usize = 8 * 1024 * 1024;
 pub struct ClientConfig {
     /// The host, without `/v1`.
     pub base_url: Url,
-    pub api_key: SecretString,
+    pub api_key: ApiKey,
     /// The longest a whole request may take.
     pub timeout: Duration,
     pub connect_timeout: Duration,
@@ -63,6 +66,7 @@ pub enum ClientError {
 pub struct Client {
     http: reqwest::Client,
     base_url: Url,
+    key: ApiKey,
 }
 
 impl Client {
@@ -70,12 +74,7 @@ impl Client {
         if config.base_url.cannot_be_a_base() {
             return Err(ClientError::BaseUrl);
         }
-        // The key goes in as it is: with `Bearer` before it, the provider refuses it.
-        let mut key =
-            HeaderValue::from_str(config.api_key.expose_secret()).map_err(|_| ClientError::ApiKey)?;
-        key.set_sensitive(true);
         let http = reqwest::Client::builder()
-            .default_headers(HeaderMap::from_iter([(AUTHORIZATION, key)]))
             .timeout(config.timeout)
             .connect_timeout(config.connect_timeout)
             .user_agent(config.user_agent)
@@ -83,7 +82,12 @@ impl Client {
             .retry(reqwest::retry::never())
             .build()
             .map_err(ClientError::Http)?;
-        Ok(Self { http, base_url: config.base_url })
+        Ok(Self { http, base_url: config.base_url, key: config.api_key })
+    }
+
+    /// What it asks under.
+    pub fn api_key(&self) -> &ApiKey {
+        &self.key
     }
 
     /// Sends a text. Accepted means queued: what became of it is told by webhook, or by
@@ -164,8 +168,16 @@ impl Client {
     }
 
     async fn ask(&self, request: RequestBuilder) -> Result<Answer, ApiError> {
+        let key = self.key.in_use();
+        let request = match &key {
+            Some(key) => request.header(AUTHORIZATION, key.header()),
+            None => request,
+        };
         let response = request.send().await.map_err(ApiError::transport)?;
         let status = response.status();
+        if let Some(key) = key.filter(|_| status != StatusCode::UNAUTHORIZED) {
+            key.answered();
+        }
         let headers = response.headers().clone();
         let body = read(response).await;
         if status.is_success() {

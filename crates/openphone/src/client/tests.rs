@@ -11,7 +11,7 @@ use crate::event::{Direction, MessageStatus};
 fn client(port: u16) -> Client {
     Client::new(ClientConfig {
         base_url: format!("http://127.0.0.1:{port}/").parse().unwrap(),
-        api_key: "key".into(),
+        api_key: ApiKey::of(&"key".into()).unwrap(),
         timeout: Duration::from_millis(500),
         connect_timeout: Duration::from_millis(500),
         user_agent: "test".to_owned(),

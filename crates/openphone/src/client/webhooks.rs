@@ -212,7 +212,7 @@ impl Client {
     }
 
     /// A request to the versioned API.
-    fn dated(&self, method: Method, path: &[&str]) -> RequestBuilder {
+    pub(super) fn dated(&self, method: Method, path: &[&str]) -> RequestBuilder {
         self.http.request(method, self.url("webhooks", path)).header(API_VERSION_HEADER, API_VERSION)
     }
 }

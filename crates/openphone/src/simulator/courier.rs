@@ -9,7 +9,14 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 use sha2::{Digest, Sha256};
 use tokio::{sync::OwnedSemaphorePermit, task::JoinHandle, time::sleep};
 
-use super::{Delivery, Faults, journal::Entry, lock, provider::Provider, subscriptions::Subscription};
+use super::{
+    Delivery, Faults,
+    deliveries::{Logged, Trigger},
+    journal::Entry,
+    lock,
+    provider::Provider,
+    subscriptions::Subscription,
+};
 use crate::{
     factory::FactoryEvent,
     signature::{
@@ -118,6 +125,7 @@ impl Provider {
             lock(&self.book).dropped();
             return Ok(None);
         }
+        lock(&self.deliveries).begin(to, Logged::of(&delivery_id, event, to, self.now()));
         self.pause(fate.held).await?;
         if fate.tampered {
             let mut body = event.body.clone();
@@ -132,6 +140,7 @@ impl Provider {
         }
         let Some(delivery) = self.attempt(event, to, &delivery_id).await? else {
             lock(&self.book).exhausted();
+            lock(&self.deliveries).give_up(&delivery_id);
             tracing::warn!(event_type = event.event_type, "a simulated webhook was never acknowledged");
             return Ok(None);
         };
@@ -178,7 +187,26 @@ impl Provider {
         delivery_id: &str,
     ) -> Result<Option<StatusCode>, Stopped> {
         lock(&self.book).attempted();
-        self.post_signed(to, delivery_id, event.body.clone()).await
+        let status = self.post_signed(to, delivery_id, event.body.clone()).await?;
+        self.log(delivery_id, status, Trigger::Scheduled);
+        Ok(status)
+    }
+
+    /// Makes one attempt at a delivery of the log, whatever was made before.
+    pub(super) async fn post_logged(
+        &self,
+        to: &Subscription,
+        logged: Logged,
+        by: Trigger,
+    ) -> Result<(), Stopped> {
+        let status = self.post_signed(to, &logged.id, logged.body).await?;
+        self.log(&logged.id, status, by);
+        Ok(())
+    }
+
+    fn log(&self, delivery_id: &str, status: Option<StatusCode>, by: Trigger) {
+        let status = status.map(|status| status.as_u16());
+        lock(&self.deliveries).attempted(delivery_id, status, by, self.now());
     }
 
     /// Posts a body once, rightly signed now. There is no status if there was no answer.

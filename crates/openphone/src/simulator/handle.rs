@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use poem::{Server, listener::TcpAcceptor};
+use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio_util::{sync::DropGuard, task::TaskTracker};
 use url::Url;
@@ -89,6 +90,16 @@ impl SimulatorHandle {
     /// The base URL of its API.
     pub fn url(&self) -> Url {
         self.provider.url.clone()
+    }
+
+    /// From now on these keys open the API, and no others.
+    pub fn set_api_keys(&self, keys: Vec<SecretString>) {
+        *lock(&self.provider.api_keys) = keys;
+    }
+
+    /// The deliveries to present webhooks that are remembered, by their ids, and how often each was tried.
+    pub fn logged(&self) -> Vec<(String, usize)> {
+        lock(&self.provider.deliveries).attempts()
     }
 
     pub fn tally(&self) -> Tally {

@@ -20,6 +20,7 @@
 mod book;
 mod config;
 mod courier;
+mod deliveries;
 mod faults;
 mod handle;
 mod journal;

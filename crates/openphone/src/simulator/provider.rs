@@ -12,6 +12,7 @@ use url::Url;
 use super::{
     AcceptedMessage, Clock, Faults, Manners, SimulatorConfig, SimulatorError, Tally,
     book::Book,
+    deliveries::Deliveries,
     journal::{Entry, Journal},
     lock,
     store::{self, Store},
@@ -29,7 +30,8 @@ const MOST_POSTS: usize = 64;
 
 pub(super) struct Provider {
     pub clock: Clock,
-    pub api_key: SecretString,
+    /// Those that open the API.
+    pub api_keys: Mutex<Vec<SecretString>>,
     pub generations: Vec<Generation>,
     pub faults: Faults,
     pub(super) calls_per_second: u32,
@@ -46,6 +48,7 @@ pub(super) struct Provider {
     pub target: watch::Sender<Option<Url>>,
     pub subscriptions: Mutex<Subscriptions>,
     pub book: Mutex<Book>,
+    pub deliveries: Mutex<Deliveries>,
     pub store: Mutex<Store>,
     pub factory: Mutex<Factory>,
     /// Draws what goes wrong with the API.
@@ -105,7 +108,7 @@ impl Provider {
         )?;
         Ok(Self {
             clock: Arc::clone(&config.clock),
-            api_key: config.api_key.clone(),
+            api_keys: Mutex::new(vec![config.api_key.clone()]),
             generations: config.generations.clone(),
             faults: config.faults,
             calls_per_second: config.calls_per_second,
@@ -119,6 +122,7 @@ impl Provider {
             target: watch::Sender::new(config.target.clone()),
             subscriptions: Mutex::new(subscriptions),
             book: Mutex::new(book),
+            deliveries: Mutex::default(),
             store: Mutex::new(store),
             factory: Mutex::new(Factory::new(seed).with_media_base(media_base)),
             luck: Mutex::new(StdRng::seed_from_u64(!seed)),

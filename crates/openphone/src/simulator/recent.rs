@@ -31,6 +31,10 @@ impl<T> Recent<T> {
         self.entries.get(key)
     }
 
+    pub(super) fn get_mut(&mut self, key: &str) -> Option<&mut T> {
+        self.entries.get_mut(key)
+    }
+
     /// All of them, oldest first.
     pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &T> {
         self.order.iter().filter_map(|key| self.entries.get(key))

@@ -20,7 +20,7 @@ mod webhooks;
 
 use super::*;
 use crate::{
-    client::{ApiError, Client, ClientConfig, MessageQuery, SendMessage},
+    client::{ApiError, ApiKey, Client, ClientConfig, MessageQuery, SendMessage},
     event::{Event, EventType, Generation, MessageStatus, Payload, ProcessingStatus},
     factory::{Factory, FactoryEvent, MediaFile, MediaKind},
     signature::{self, Secrets, Tolerance, WEBHOOK_ID},
@@ -110,7 +110,7 @@ async fn receiver(failures: u32) -> (Inbox, Url) {
 fn client(simulator: &SimulatorHandle) -> Client {
     Client::new(ClientConfig {
         base_url: simulator.url(),
-        api_key: config().api_key,
+        api_key: ApiKey::of(&config().api_key).unwrap(),
         timeout: Duration::from_secs(5),
         connect_timeout: Duration::from_secs(5),
         user_agent: "test".to_owned(),
@@ -334,7 +334,7 @@ async fn a_late_answer_comes_after_the_caller_has_gone() {
     let simulator = Simulator::start(SimulatorConfig { faults, ..config() }).await.unwrap();
     let impatient = Client::new(ClientConfig {
         base_url: simulator.url(),
-        api_key: config().api_key,
+        api_key: ApiKey::of(&config().api_key).unwrap(),
         timeout: Duration::from_millis(200),
         connect_timeout: Duration::from_secs(5),
         user_agent: "test".to_owned(),
@@ -357,7 +357,7 @@ async fn bad_requests_are_refused_as_the_provider_does() {
     assert!(matches!(client.get_message("ACnothing").await, Err(ApiError::NotFound(_))));
     let intruder = Client::new(ClientConfig {
         base_url: simulator.url(),
-        api_key: "Bearer simulated-api-key".into(),
+        api_key: ApiKey::of(&"Bearer simulated-api-key".into()).unwrap(),
         timeout: Duration::from_secs(5),
         connect_timeout: Duration::from_secs(5),
         user_agent: "test".to_owned(),

@@ -1,5 +1,6 @@
 //! The API's webhooks, of both systems.
 
+use chrono::{DateTime, Utc};
 use http::{Method, StatusCode};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
@@ -10,6 +11,7 @@ use crate::{
     event::{EventType, Generation},
     signature::Scheme,
     simulator::{
+        deliveries::{Logged, Trigger},
         lock,
         subscriptions::{Subscription, Wish},
     },
@@ -54,8 +56,55 @@ impl Door {
                 drop(subscriptions);
                 self.test(call, to)
             }
+            (&Method::GET, [id, "events"]) if subscriptions.get(Scheme::Standard, id).is_some() => {
+                self.deliveries(call, id)
+            }
+            (&Method::GET, [id, "events", delivery]) => {
+                let log = lock(&provider.deliveries);
+                log.get(id, delivery).map_or_else(missing, |logged| Answer::data(logged.detail()))
+            }
+            (&Method::POST, [id, "events", delivery, "retry"]) => {
+                let logged = lock(&provider.deliveries).get(id, delivery).cloned();
+                let to = subscriptions.get(Scheme::Standard, id).cloned();
+                let (Some(logged), Some(to)) = (logged, to) else { return missing() };
+                let sender = std::sync::Arc::clone(provider);
+                provider
+                    .tasks
+                    .spawn(async move { drop(sender.post_logged(&to, logged, Trigger::Manual).await) });
+                Answer::accepted(json!({}))
+            }
+            (&Method::GET, [_, "events"]) => missing(),
             _ => Answer::unknown_path(),
         }
+    }
+
+    /// The log of deliveries to one webhook.
+    fn deliveries(&self, call: &super::Call<'_>, webhook_id: &str) -> Answer {
+        let size: Option<usize> = call.param("limit").unwrap_or("10").parse().ok();
+        let Some(size) = size.filter(|size| (1..=50).contains(size)) else {
+            return Answer::invalid(Resource::Webhooks, "/query/limit: from 1 to 50");
+        };
+        let time = |name: &str| call.param(name).map(str::parse::<DateTime<Utc>>).transpose();
+        let (Ok(after), Ok(before)) = (time("createdAt[gt]"), time("createdAt[lt]")) else {
+            return Answer::invalid(Resource::Webhooks, "/query: times are ISO 8601");
+        };
+        let log = lock(&self.provider.deliveries);
+        let cursor = call.param("after");
+        if cursor.is_some_and(|cursor| log.get(webhook_id, cursor).is_none()) {
+            return Answer::invalid(Resource::Webhooks, "/query/after: unknown");
+        }
+        let status = call.param("status");
+        let mut found = log
+            .to(webhook_id)
+            .skip_while(|logged| cursor.is_some_and(|cursor| logged.id != cursor))
+            .skip(usize::from(cursor.is_some()))
+            .filter(|logged| status.is_none_or(|status| logged.status() == status))
+            .filter(|logged| after.is_none_or(|after| logged.created_at > after))
+            .filter(|logged| before.is_none_or(|before| logged.created_at < before));
+        let rows: Vec<&Logged> = found.by_ref().take(size).collect();
+        let next = found.next().and(rows.last()).map(|last| last.id.clone());
+        let rows: Vec<Value> = rows.into_iter().map(Logged::row).collect();
+        Answer::ok(&json!({"data": rows, "nextCursor": next}))
     }
 
     /// Sends a sample, signed as any delivery, and answers its envelope.
@@ -72,7 +121,9 @@ impl Door {
         envelope["id"] = json!("EV00000000000000000000000000sample");
         let (sender, body) = (std::sync::Arc::clone(provider), envelope.to_string().into_bytes());
         let id = crate::simulator::courier::delivery_id(&format!("{} for {}", sample.event_id, to.id));
-        provider.tasks.spawn(async move { drop(sender.post_signed(&to, &id, body).await) });
+        let logged = Logged::sample(&id, (&sample.event_type, body), &to, provider.now());
+        lock(&provider.deliveries).begin(&to, logged.clone());
+        provider.tasks.spawn(async move { drop(sender.post_logged(&to, logged, Trigger::Scheduled).await) });
         Answer::ok(&envelope)
     }
 

@@ -1,12 +1,17 @@
 //! The webhooks of the workspace, and what they sign with.
 
 use super::*;
-use crate::client::{LegacyFamily, NewSubscription, SubscriptionChange};
+use crate::client::{DeliveryQuery, LegacyFamily, NewSubscription, SubscriptionChange};
 
 const PRESENT: &str = "4100";
 
 async fn started(overlap: Duration) -> (Inbox, SimulatorHandle, Client) {
-    let (inbox, target) = receiver(0).await;
+    started_failing(0, overlap).await
+}
+
+/// Before a receiver that answers the first genuine requests with 503.
+async fn started_failing(failures: u32, overlap: Duration) -> (Inbox, SimulatorHandle, Client) {
+    let (inbox, target) = receiver(failures).await;
     let config = SimulatorConfig {
         target: Some(target),
         calls_per_second: 1_000,
@@ -105,4 +110,46 @@ async fn who_does_not_name_the_version_is_refused() {
     let url = simulator.url().join("webhooks").unwrap();
     let answer = reqwest::get(url).await.unwrap();
     assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn the_log_has_every_delivery_and_makes_one_more_attempt_when_asked() {
+    // Three deliveries are tried eight times each.
+    let (inbox, simulator, client) = started_failing(24, Duration::ZERO).await;
+    let (mut factory, mut events) = (Factory::new(9), Vec::new());
+    for kind in [EventType::MessageReceived, EventType::ContactUpdated, EventType::CallCompleted] {
+        let event = factory.event(kind, Generation::Dated, now()).unwrap();
+        events.push(event.event_id.clone());
+        assert_eq!(simulator.emit(event).await.err(), Some(EmitError::Exhausted));
+    }
+    let query = DeliveryQuery {
+        webhook_id: PRESENT.to_owned(),
+        created_after: Some(now() - TimeDelta::minutes(1)),
+        created_before: Some(now() + TimeDelta::minutes(1)),
+        max_results: 2,
+        page_token: None,
+    };
+    let first = client.list_deliveries(&query).await.unwrap();
+    assert_eq!(first.items.len(), 2);
+    let next = DeliveryQuery { page_token: first.next_page_token, ..query.clone() };
+    let second = client.list_deliveries(&next).await.unwrap();
+    assert_eq!((second.items.len(), second.next_page_token), (1, None));
+    let listed: Vec<_> = first.items.into_iter().chain(second.items).collect();
+    for (logged, event_id) in listed.iter().rev().zip(&events) {
+        let event = client.logged_event(PRESENT, &logged.id).await.unwrap().unwrap();
+        assert_eq!(event["id"].as_str(), Some(event_id.as_str()), "the newest is listed first");
+        assert!(event["data"]["resource"].is_object(), "{event}");
+    }
+
+    client.resend_delivery(PRESENT, &listed[0].id).await.unwrap();
+    let come = async {
+        while inbox.all().len() < 25 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), come).await.unwrap();
+    assert_eq!(deliveries(&inbox).len(), 3, "under the id it had");
+    assert!(matches!(client.resend_delivery(PRESENT, "msg_none").await, Err(ApiError::NotFound(_))));
+    let lost = DeliveryQuery { page_token: Some("msg_none".to_owned()), ..query };
+    assert!(matches!(client.list_deliveries(&lost).await, Err(ApiError::Invalid(_))));
 }
