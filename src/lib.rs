@@ -6,7 +6,7 @@
 //! * [`dashboard`]: the pages for people.
 //! * [`cli`]: the command line, one file per command.
 //! * [`app`]: builds everything once from the configuration; the only place that knows it all.
-//! * [`health`], [`queues`], [`replays`], [`timeline`], [`troubles`]: what several of them tell or do.
+//! * [`campaign_rules`], [`health`], [`queues`], [`replays`], [`timeline`], [`troubles`]: what several of them tell or do.
 //! * [`config`], [`correlation`], [`elapsed`], [`paths`], [`schedules`], [`event_words`], [`telemetry`], [`mask`], [`schema`], [`source`]: what they share.
 //!
 //! `receiver`, `admin`, `dashboard` and `cli` never import one another.
@@ -14,6 +14,7 @@
 pub mod access;
 pub mod admin;
 pub mod app;
+pub mod campaign_rules;
 pub mod cli;
 pub mod config;
 pub mod correlation;

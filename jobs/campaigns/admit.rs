@@ -18,7 +18,7 @@ use super::table::{self, CampaignRow};
 use super::template::Rendered;
 use super::{Plan, State, breaker};
 use crate::Services;
-use crate::contacts::people::left_out;
+use crate::contacts::people::{left_out, variables};
 use crate::contacts::{optout, place};
 use crate::conversations::number_rows;
 use crate::provider::Share;
@@ -135,15 +135,8 @@ impl Candidate {
     /// The variables a template can ask for.
     pub(super) fn fields(&self) -> BTreeMap<String, String> {
         let more = self.fields.as_deref().and_then(|text| serde_json::from_str(text).ok());
-        let mut fields: BTreeMap<String, String> = more.unwrap_or_default();
-        let own = [
-            ("first_name", &self.first_name),
-            ("last_name", &self.last_name),
-            ("company", &self.company),
-            ("email", &self.email),
-        ];
-        fields.extend(own.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?))));
-        fields
+        let own = [&self.first_name, &self.last_name, &self.company, &self.email];
+        variables(more.unwrap_or_default(), own)
     }
 
     /// Whoever waits gets the text that was promoted, whatever was drawn for them.

@@ -52,7 +52,8 @@ pub use operate::{OperateError, change, create, make_move, resume_without};
 pub use plan::{Audience, DAILY_CAP, Plan, PlanError};
 pub use pump::PumpCampaign;
 pub use read::{
-    CampaignFilter, Outcome, Paused, Preview, left_since, list, list_paused, outcomes, preview, show,
+    CampaignFilter, Outcome, Paused, Preview, left_since, list, list_paused, outcomes, preview, preview_of,
+    show,
 };
 pub use recipients::{RecipientFilter, RecipientRow, Recipients, recipient, recipients, recipients_of};
 pub use state::{IllegalMove, Move, State};

@@ -6,11 +6,12 @@ use trunkline_platform::db::{Db, DbError};
 
 use super::State;
 use super::admit;
-use super::gate::{Known, Rules, Verdict};
+use super::gate::{Facts, Known, Rules, Verdict, decide};
 use super::hours::Holidays;
 use super::plan::PlanError;
 use super::table::{self, CampaignRow};
-use crate::contacts::people::left_out;
+use super::variants::{Assignment, HOLDOUT};
+use crate::contacts::people::{Person, left_out};
 
 trunkline_platform::statements! {
     LIST_CAMPAIGNS = parts {
@@ -140,6 +141,30 @@ pub async fn preview(
         Preview::of(person.number, person.variant, verdict)
     });
     Ok(Ok(previews.collect()))
+}
+
+/// What these people would get if they were its recipients and it were their turn now: of a draft nobody is written down
+/// yet. Other campaigns' texts are looked up only then.
+pub fn preview_of(
+    campaign: &CampaignRow,
+    holidays: &Holidays,
+    people: Vec<Person>,
+    now: DateTime<Utc>,
+) -> Result<Vec<Preview>, PlanError> {
+    let rules = Rules::new(&campaign.plan.0, holidays)?;
+    let assignment = Assignment::of(campaign);
+    let previews = people.into_iter().map(|person| {
+        let drawn = assignment.variant(&person.number);
+        let Some(variant) = drawn else {
+            let reason = Verdict::Refuse { reason: HOLDOUT.to_owned() };
+            return Preview::of(person.number, HOLDOUT.to_owned(), reason);
+        };
+        let known = Known { opted_out: person.opted_out, kept_out: person.kept_out(), texted_at: None };
+        let (zones, fields) = (person.place().zones, person.variables());
+        let verdict = decide(&rules, &Facts { now, variant, zones: &zones, fields: &fields, known });
+        Preview::of(person.number, variant.to_owned(), verdict)
+    });
+    Ok(previews.collect())
 }
 
 impl Preview {

@@ -12,7 +12,7 @@
 
 mod audit;
 mod calls;
-pub mod campaigns;
+mod campaigns;
 mod contacts;
 mod dead;
 mod dead_acts;
@@ -54,9 +54,9 @@ use trunkline_platform::task::Tasks;
 
 use crate::access::Keys;
 use crate::access::gate::Gate;
+use crate::campaign_rules::CampaignRules;
 use crate::correlation::CorrelationIds;
 use crate::replays::Replays;
-use campaigns::CampaignRules;
 use media::Listeners;
 use tunnels::Followers;
 

@@ -37,10 +37,10 @@ use trunkline_platform::worker::{Readiness, Workers};
 
 use crate::access::gate::Gate;
 use crate::access::{Access, AccessMetrics, Keys};
-use crate::admin::campaigns::CampaignRules;
 use crate::admin::media::Listeners;
 use crate::admin::tunnels::Followers;
 use crate::admin::{self, Desk};
+use crate::campaign_rules::CampaignRules;
 use crate::config::Config;
 use crate::correlation::CorrelationIds;
 use crate::dashboard::{self, Pages};
@@ -308,6 +308,7 @@ impl App {
         let gate = Gate { access: self.access.clone(), sources };
         let jobs = Arc::clone(&self.jobs) as Arc<dyn Jobs>;
         let replays = Replays::new(self.tasks.clone(), stop.child_token());
+        let campaigns = self.campaign_rules();
         let desk = Desk {
             tasks: self.tasks.clone(),
             jobs: Arc::clone(&jobs),
@@ -316,7 +317,7 @@ impl App {
             store: self.services.media.store.clone(),
             gate: gate.clone(),
             listeners: Listeners::default(),
-            campaigns: self.campaign_rules(),
+            campaigns: Arc::clone(&campaigns),
             country: self.config.contacts.country,
             forwarder: self.services.forward.forwarder.clone(),
             followers: Followers::new(stop.child_token()),
@@ -331,6 +332,8 @@ impl App {
             replays,
             schedules: Arc::clone(&self.schedules),
             secrets: self.services.secrets.clone(),
+            campaigns,
+            country: self.config.contacts.country,
         };
         dashboard::routes(pages).nest("/api/v1", api)
     }

@@ -23,6 +23,11 @@ impl Fields {
         Some(Self::parse(&body.into_bytes_limit(LONGEST).await.ok()?))
     }
 
+    /// A form as it is when nobody has filled it in yet.
+    pub(super) fn filled(fields: impl IntoIterator<Item = (String, String)>) -> Self {
+        Self(fields.into_iter().collect())
+    }
+
     #[cfg(test)]
     pub(super) fn read(query: &str) -> Self {
         Self::parse(query.as_bytes())
@@ -59,7 +64,7 @@ impl Fields {
     }
 }
 
-/// An address with a query of those fields that are there.
+/// An address with a query of those fields that are there, behind what it has of one already.
 pub(super) fn address(path: &str, fields: &[(&str, Option<&str>)]) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
     for (name, value) in fields {
@@ -68,7 +73,11 @@ pub(super) fn address(path: &str, fields: &[(&str, Option<&str>)]) -> String {
         }
     }
     let query = query.finish();
-    if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
+    match (query.is_empty(), path.contains('?')) {
+        (true, _) => path.to_owned(),
+        (false, false) => format!("{path}?{query}"),
+        (false, true) => format!("{path}&{query}"),
+    }
 }
 
 /// Fields that go along unseen.
@@ -100,6 +109,7 @@ mod tests {
         for (name, value) in there {
             assert_eq!(fields.get(name), value);
         }
+        assert_eq!(super::address("/dead?a=1", &[("b", Some("2"))]), "/dead?a=1&b=2");
         assert_eq!(Fields::parse(b"id=1&id=&id=+2+&a=%00").all("id").collect::<Vec<_>>(), ["1", "2"]);
         assert!(!Fields::parse(b"a=%00").has("a"));
     }

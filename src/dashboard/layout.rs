@@ -20,11 +20,13 @@ pub(super) enum Place {
     Schedules,
     Queues,
     Audit,
+    Campaigns,
+    Contacts,
     /// Reached from elsewhere.
     Aside,
 }
 
-const MENU: [(Place, &str, &str); 7] = [
+const MENU: [(Place, &str, &str); 9] = [
     (Place::Overview, "/", "Overview"),
     (Place::DeadLetters, "/dead", "Dead letters"),
     (Place::Tasks, "/tasks", "Tasks"),
@@ -32,6 +34,8 @@ const MENU: [(Place, &str, &str); 7] = [
     (Place::Schedules, "/schedules", "Schedules"),
     (Place::Queues, "/queues", "Queues"),
     (Place::Audit, "/audit", "Audit"),
+    (Place::Campaigns, "/campaigns", "Campaigns"),
+    (Place::Contacts, "/contacts", "Contacts"),
 ];
 
 /// A page for whoever is in.

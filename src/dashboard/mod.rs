@@ -4,10 +4,15 @@
 //! * `dead`: dead letters, by what they died of; what can be done to them is shown before it is done.
 //! * `events`: what was told, found again, and done once more. `schedules`: what happens when.
 //! * `tasks`: a task's life, its payload, and what can be done to it. `queues`, `audit`, `call`: as they say.
-//! * `visit`: who looks and what they may. `layout`: the frame. `form`: queries and forms. `parts`: what pages repeat.
+//! * `campaigns`: what is sent to many: building one, driving it, and what comes of it.
+//! * `contacts`: those whom it can be sent to, and whether they may be texted. `sends`: one text, and what became of it.
+//! * `visit`: who looks and what they may. `layout`: the frame. `form`: queries and forms. `parts`: what pages repeat. `people`:
+//!   numbers and filters as people write them.
 
 mod audit;
 mod call;
+mod campaigns;
+mod contacts;
 mod dead;
 mod events;
 mod form;
@@ -15,27 +20,34 @@ mod layout;
 mod login;
 mod overview;
 mod parts;
+mod people;
 mod queues;
 mod runbook;
 mod schedules;
+mod sends;
 mod tasks;
 mod visit;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use poem::endpoint::make_sync;
 use poem::http::{HeaderValue, StatusCode, header};
 use poem::{Endpoint, EndpointExt, IntoResponse, Response, Route, get, post};
+use trunkline_jobs::contacts::number::Country;
 use trunkline_jobs::secrets::Vault;
 use trunkline_platform::job::Jobs;
 use trunkline_platform::schedule::Schedules;
 use trunkline_platform::task::Tasks;
 
 use crate::access::gate::Gate;
+use crate::campaign_rules::CampaignRules;
 use crate::health::Probes;
 use crate::replays::Replays;
 
 const STYLE: &str = include_str!("style.css");
+/// A page is not waited for any longer.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What the pages work with.
 #[derive(Clone)]
@@ -47,6 +59,9 @@ pub struct Pages {
     pub replays: Replays,
     pub schedules: Arc<Schedules>,
     pub secrets: Vault,
+    pub campaigns: Arc<CampaignRules>,
+    /// Of numbers that are written without a country code.
+    pub country: Country,
 }
 
 /// The pages, to be put beside what else a process answers.
@@ -97,6 +112,32 @@ pub fn routes(pages: Pages) -> Route {
         .at("/audit", page!(get audit::list))
         .at("/runbooks/:name", page!(get runbook::show))
         .at("/calls/:id", page!(get call::show))
+        .at("/campaigns", page!(get campaigns::list::list))
+        .at(
+            "/campaigns/new",
+            get(campaigns::build::blank.data(Arc::clone(&pages)))
+                .post(campaigns::build::make.data(Arc::clone(&pages))),
+        )
+        .at("/campaigns/:id", page!(get campaigns::show::show))
+        .at(
+            "/campaigns/:id/edit",
+            get(campaigns::build::edit.data(Arc::clone(&pages)))
+                .post(campaigns::build::change.data(Arc::clone(&pages))),
+        )
+        .at("/campaigns/:id/plan", page!(get campaigns::flight::show))
+        .at("/campaigns/:id/preview", page!(get campaigns::preview::show))
+        .at("/campaigns/:id/recipients", page!(get campaigns::recipients::list))
+        .at(
+            "/campaigns/:id/:act",
+            get(campaigns::act::rehearse.data(Arc::clone(&pages)))
+                .post(campaigns::act::perform.data(Arc::clone(&pages))),
+        )
+        .at("/contacts", page!(get contacts::list::list))
+        .at("/contacts/find", page!(get contacts::list::find))
+        .at("/contacts/:number", page!(get contacts::show::show))
+        .at("/contacts/:number/:act", page!(post contacts::act::perform))
+        .at("/sends/:id", page!(get sends::show))
+        .at("/sends/:id/:verdict", page!(post sends::resolve))
         .at("/assets/style.css", get(style()))
 }
 
@@ -119,7 +160,12 @@ fn see_other(place: &str) -> Response {
 }
 
 /// The page comes anew every other second, without script.
-fn again(mut page: Response) -> Response {
-    page.headers_mut().insert(header::REFRESH, HeaderValue::from_static("2"));
+fn again(page: Response) -> Response {
+    again_in(2, page)
+}
+
+/// The page comes anew after so many seconds.
+fn again_in(seconds: u32, mut page: Response) -> Response {
+    page.headers_mut().insert(header::REFRESH, HeaderValue::from(seconds));
     page
 }

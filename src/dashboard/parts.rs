@@ -91,6 +91,10 @@ pub(super) fn outcome(fields: &Fields) -> Markup {
         Some("change") => "changed",
         Some("pause") => "paused",
         Some("resume") => "resumed",
+        Some("start") => "started",
+        Some("schedule") => "scheduled",
+        Some("make") => "made",
+        Some("promote") => "told which text all who wait get",
         _ => return html! {},
     };
     let count = |name: &str| fields.number::<u32>(name);

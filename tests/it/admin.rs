@@ -14,10 +14,10 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use trunkline::access::gate::Gate;
 use trunkline::access::{Access, AccessMetrics, AccessSettings, Keys, NewKey, Scope};
-use trunkline::admin::campaigns::CampaignRules;
 use trunkline::admin::media::Listeners;
 use trunkline::admin::tunnels::Followers;
 use trunkline::admin::{self, Desk};
+use trunkline::campaign_rules::CampaignRules;
 use trunkline::correlation::CorrelationIds;
 use trunkline::dashboard::{self, Pages};
 use trunkline::health::Probes;
@@ -61,6 +61,12 @@ impl Site {
         let gate = Gate { access: access.clone(), sources: Sources::new(Vec::new()) };
         let tasks = env.tasks();
         let replays = Replays::new(tasks.clone(), CancellationToken::new());
+        let campaigns = Arc::new(CampaignRules::new(
+            Holidays::new(),
+            "0.01 USD".parse().unwrap(),
+            72,
+            process(env, "key"),
+        ));
         let desk = Desk {
             tasks: tasks.clone(),
             jobs: registry(),
@@ -69,12 +75,7 @@ impl Site {
             store,
             gate: gate.clone(),
             listeners: Listeners::default(),
-            campaigns: Arc::new(CampaignRules::new(
-                Holidays::new(),
-                "0.01 USD".parse().unwrap(),
-                72,
-                process(env, "key"),
-            )),
+            campaigns: Arc::clone(&campaigns),
             country: Country::default(),
             forwarder: forward(&[]).forwarder,
             followers: Followers::new(CancellationToken::new()),
@@ -95,6 +96,8 @@ impl Site {
             replays,
             schedules: schedules(),
             secrets: no_secrets(&env.db),
+            campaigns,
+            country: Country::default(),
         };
         let routes: Route = dashboard::routes(pages).nest("/api/v1", api);
         let acceptor = TcpListener::bind("127.0.0.1:0").into_acceptor().await.unwrap();

@@ -45,7 +45,7 @@ pub(crate) fn answer(id: &str, number: &str, at: DateTime<Utc>, words: &str) -> 
 }
 
 /// What a webhook says became of a text.
-fn outcome(text: &SendRow, status: &str, at: DateTime<Utc>) -> String {
+pub(crate) fn outcome(text: &SendRow, status: &str, at: DateTime<Utc>) -> String {
     let code = (status == "undelivered").then_some("30007");
     json!({"id": format!("EV{status}{}", text.id), "apiVersion": "2026-03-30", "type": format!("message.{status}"), "createdAt": at,
         "data": {"resource": {"id": text.provider_id, "direction": "outgoing", "text": "x", "status": status, "errorCode": code,

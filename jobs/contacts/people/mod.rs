@@ -65,10 +65,26 @@ impl Person {
         place::of_person(&self.number, self.time_zone.as_deref(), self.state.as_deref())
     }
 
+    /// What a template can ask for.
+    pub fn variables(&self) -> BTreeMap<String, String> {
+        let own = [&self.first_name, &self.last_name, &self.company, &self.email];
+        variables(self.fields.clone(), own)
+    }
+
     /// The flag by which campaigns leave this person out, if there is one.
     pub fn kept_out(&self) -> Option<&'static str> {
         KEPT_OUT.into_iter().find(|flag| self.flags.contains(*flag))
     }
+}
+
+/// What a template can ask for, by the name of the variable: what else is known, and first and last name, company and address.
+pub(crate) fn variables(
+    mut known: BTreeMap<String, String>,
+    own: [&Option<String>; 4],
+) -> BTreeMap<String, String> {
+    let own = ["first_name", "last_name", "company", "email"].into_iter().zip(own);
+    known.extend(own.filter_map(|(name, value)| Some((name.to_owned(), value.clone()?))));
+    known
 }
 
 /// The flag of this name, if campaigns leave out whoever has it.

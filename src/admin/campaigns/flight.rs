@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi};
-use trunkline_jobs::campaigns::flight::{self, FlightError, Hour, Price, Stopped, Tower};
+use trunkline_jobs::campaigns::flight::{self, FlightError, Hour, Price, Stopped};
 
 use super::super::granted::{Granted, Read};
 use super::super::problem::{Problem, in_a_minute};
@@ -87,7 +87,7 @@ impl FlightApi {
         let campaign = found(&self.0, id.0).await?;
         let (rules, now) = (&self.0.campaigns, self.0.tasks.clock().now());
         let start = at.0.or(campaign.scheduled_for).map_or(now, |start| start.max(now));
-        let tower = Tower { db: self.0.tasks.db(), holidays: &rules.holidays, limit: rules.provider.limit() };
+        let tower = rules.tower(self.0.tasks.db());
         let plan = alone(&self.0, tower.foresee(&campaign, start, now, None)).await?;
         Ok(Json(FlightPlan::of(plan, &rules.price)))
     }
@@ -98,10 +98,7 @@ pub(super) async fn alone<T>(
     desk: &Desk,
     foreseeing: impl Future<Output = Result<T, FlightError>>,
 ) -> Result<T, Problem> {
-    let turn = async {
-        let _turn = desk.campaigns.foreseeing.acquire().await;
-        foreseeing.await
-    };
+    let turn = desk.campaigns.alone(foreseeing);
     // Its turn is waited for in the same minute.
     Ok(in_a_minute(turn, "it takes too long to foresee; ask again later, or the command line").await??)
 }

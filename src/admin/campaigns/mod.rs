@@ -19,12 +19,10 @@ use chrono::{DateTime, Utc};
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi};
-use tokio::sync::Semaphore;
-use trunkline_jobs::campaigns::flight::{Price, QUICK, Tower};
+use trunkline_jobs::campaigns::flight::QUICK;
 use trunkline_jobs::campaigns::{
-    self as jobs, CampaignFilter, CampaignRow, Holidays, Live, OperateError, add_recipients, breaker,
+    self as jobs, CampaignFilter, CampaignRow, Live, OperateError, add_recipients, breaker,
 };
-use trunkline_jobs::provider::Provider;
 
 use super::granted::{Granted, Operate, Read, View};
 use super::page::{Listing, Page, usual};
@@ -39,25 +37,6 @@ use wishes::{AudienceToText, PlanToSet};
 const MOST_TRIPS: u32 = 10;
 
 pub(super) struct CampaignsApi(pub(super) Desk);
-
-/// What the configuration says of campaigns.
-#[derive(Debug)]
-pub struct CampaignRules {
-    holidays: Holidays,
-    /// Of a segment.
-    price: Price,
-    /// How long answers belong to a text, where a plan does not say.
-    counts_for_hours: u32,
-    provider: Provider,
-    /// Foreseeing takes a processor for seconds: one at a time.
-    foreseeing: Semaphore,
-}
-
-impl CampaignRules {
-    pub fn new(holidays: Holidays, price: Price, counts_for_hours: u32, provider: Provider) -> Self {
-        Self { holidays, price, counts_for_hours, provider, foreseeing: Semaphore::new(1) }
-    }
-}
 
 /// A campaign
 #[derive(Debug, Object)]
@@ -229,8 +208,7 @@ async fn in_full(desk: &Desk, campaign: CampaignRow, forecast: bool, view: View)
     let trips = breaker::trips_of(db, campaign.id, MOST_TRIPS).await?;
     let live = Live::of(db, &campaign, &outcomes, now).await?;
     let fares = if forecast || live.waiting <= QUICK {
-        let tower = Tower { db, holidays: &desk.campaigns.holidays, limit: desk.campaigns.provider.limit() };
-        flight::alone(desk, tower.progress(&campaign, now)).await?
+        flight::alone(desk, desk.campaigns.tower(db).progress(&campaign, now)).await?
     } else {
         None
     };
