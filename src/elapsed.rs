@@ -26,6 +26,13 @@ pub fn roughly(length: TimeDelta) -> String {
     }
 }
 
+/// A place in a call as players tell it: `1:02:03`, or `2:03` where there are no hours.
+pub fn clock(seconds: f64) -> String {
+    let whole = seconds.max(0.0) as u64;
+    let (hours, minutes, seconds) = (whole / 3_600, whole / 60 % 60, whole % 60);
+    if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
+}
+
 /// A time as RFC 3339 has it.
 pub fn time(text: &str) -> Option<DateTime<Utc>> {
     DateTime::parse_from_rfc3339(text).ok().map(|time| time.to_utc())
@@ -72,5 +79,11 @@ mod tests {
         {
             assert_eq!(relative(now - TimeDelta::seconds(seconds), now), told);
         }
+    }
+
+    #[test]
+    fn times_in_a_call_are_told_as_a_player_tells_them() {
+        let told: Vec<String> = [-1.0, 3.9, 75.0, 3_723.0].into_iter().map(clock).collect();
+        assert_eq!(told, ["0:00", "0:03", "1:15", "1:02:03"]);
     }
 }

@@ -7,7 +7,7 @@
 //! * [`cli`]: the command line, one file per command.
 //! * [`app`]: builds everything once from the configuration; the only place that knows it all.
 //! * [`campaign_rules`], [`health`], [`queues`], [`replays`], [`timeline`], [`troubles`]: what several of them tell or do.
-//! * [`config`], [`correlation`], [`elapsed`], [`paths`], [`schedules`], [`event_words`], [`telemetry`], [`mask`], [`schema`], [`source`]: what they share.
+//! * [`config`], [`correlation`], [`elapsed`], [`paths`], [`schedules`], [`event_words`], [`telemetry`], [`mask`], [`schema`], [`size`], [`source`]: what they share.
 //!
 //! `receiver`, `admin`, `dashboard` and `cli` never import one another.
 
@@ -29,6 +29,7 @@ pub mod receiver;
 pub mod replays;
 pub mod schedules;
 pub mod schema;
+pub mod size;
 pub mod source;
 pub mod telemetry;
 pub mod timeline;

@@ -11,7 +11,7 @@ const MOST: u32 = 200;
 trunkline_platform::statements! {
     LIST_CALLS = same {
         "SELECT c.id, COALESCE(c.created_at, c.status_at) AS at, c.direction, c.status, c.caller, c.callee, c.user_id,
-                c.answered_by, c.duration_ms, c.conversation_id, c.has_voicemail,
+                c.answered_by, c.duration_ms, c.conversation_id, c.has_voicemail, c.outcome,
                 EXISTS (SELECT 1 FROM call_recordings AS r WHERE r.call_id = c.id) AS recorded,
                 EXISTS (SELECT 1 FROM call_transcripts AS t WHERE t.call_id = c.id AND t.status = 'completed') AS transcribed,
                 EXISTS (SELECT 1 FROM call_summaries AS s WHERE s.call_id = c.id AND s.status = 'completed') AS summarised
@@ -19,26 +19,30 @@ trunkline_platform::statements! {
          WHERE COALESCE(c.created_at, c.status_at) >= $1 AND COALESCE(c.created_at, c.status_at) < $2
            AND (COALESCE(c.created_at, c.status_at), c.id) < ($3, $4)
            AND (CAST($5 AS TEXT) IS NULL OR c.direction = $5) AND (CAST($6 AS TEXT) IS NULL OR c.status = $6)
+           AND (CAST($8 AS TEXT) IS NULL OR c.outcome = $8)
+           AND (CAST($9 AS TEXT) IS NULL OR COALESCE(c.answered_by, c.user_id) = $9)
          ORDER BY COALESCE(c.created_at, c.status_at) DESC, c.id DESC LIMIT $7"
     }
     /// The same for somebody who took part, from that side.
     LIST_CALLS_OF = same {
         "SELECT c.id, COALESCE(c.created_at, c.status_at) AS at, c.direction, c.status, c.caller, c.callee, c.user_id,
-                c.answered_by, c.duration_ms, c.conversation_id, c.has_voicemail,
+                c.answered_by, c.duration_ms, c.conversation_id, c.has_voicemail, c.outcome,
                 EXISTS (SELECT 1 FROM call_recordings AS r WHERE r.call_id = c.id) AS recorded,
                 EXISTS (SELECT 1 FROM call_transcripts AS t WHERE t.call_id = c.id AND t.status = 'completed') AS transcribed,
                 EXISTS (SELECT 1 FROM call_summaries AS s WHERE s.call_id = c.id AND s.status = 'completed') AS summarised
          FROM call_participants AS p JOIN calls AS c ON c.id = p.call_id
-         WHERE p.number = $8
+         WHERE p.number = $10
            AND COALESCE(c.created_at, c.status_at) >= $1 AND COALESCE(c.created_at, c.status_at) < $2
            AND (COALESCE(c.created_at, c.status_at), c.id) < ($3, $4)
            AND (CAST($5 AS TEXT) IS NULL OR c.direction = $5) AND (CAST($6 AS TEXT) IS NULL OR c.status = $6)
+           AND (CAST($8 AS TEXT) IS NULL OR c.outcome = $8)
+           AND (CAST($9 AS TEXT) IS NULL OR COALESCE(c.answered_by, c.user_id) = $9)
          ORDER BY COALESCE(c.created_at, c.status_at) DESC, c.id DESC LIMIT $7"
     }
     SHOW_CALL = same {
         "SELECT c.id, COALESCE(c.created_at, c.status_at) AS at, c.direction, c.status, c.caller, c.callee, c.user_id,
                 c.answered_at, c.answered_by, c.completed_at, c.duration_ms, c.conversation_id, c.phone_number_id,
-                c.has_voicemail, c.forwarded_from, c.forwarded_to, c.menu,
+                c.has_voicemail, c.outcome, c.forwarded_from, c.forwarded_to, c.menu,
                 t.status AS transcript_status, t.told_at AS transcript_at, t.dialogue,
                 s.status AS summary_status, s.told_at AS summary_at, s.summary, s.next_steps, s.insights,
                 v.id AS voicemail_id, v.duration_ms AS voicemail_ms, v.transcript AS voicemail
@@ -67,6 +71,10 @@ pub struct CallFilter {
     pub number: Option<String>,
     pub direction: Option<String>,
     pub status: Option<String>,
+    /// What it came to; see [`super::stats`].
+    pub outcome: Option<String>,
+    /// The user who answered it, or else whose call it was.
+    pub user: Option<String>,
     pub since: Option<DateTime<Utc>>,
     /// Before this time.
     pub until: Option<DateTime<Utc>>,
@@ -89,6 +97,8 @@ pub struct CallLine {
     pub duration_ms: Option<i64>,
     pub conversation_id: Option<String>,
     pub has_voicemail: bool,
+    /// Absent while it goes on.
+    pub outcome: Option<String>,
     pub recorded: bool,
     pub transcribed: bool,
     pub summarised: bool,
@@ -126,6 +136,8 @@ pub struct CallRow {
     pub conversation_id: Option<String>,
     pub phone_number_id: Option<String>,
     pub has_voicemail: bool,
+    /// What it came to; absent while it goes on.
+    pub outcome: Option<String>,
     pub forwarded_from: Option<String>,
     pub forwarded_to: Option<String>,
     pub transcript_status: Option<String>,
@@ -184,7 +196,9 @@ pub async fn list(db: &Db, filter: &CallFilter) -> Result<Vec<CallLine>, DbError
         .bind(id)
         .bind(filter.direction.as_deref())
         .bind(filter.status.as_deref())
-        .bind(filter.limit.clamp(1, 1_000));
+        .bind(filter.limit.clamp(1, 1_000))
+        .bind(filter.outcome.as_deref())
+        .bind(filter.user.as_deref());
     if let Some(number) = &filter.number {
         query = query.bind(number.as_str());
     }

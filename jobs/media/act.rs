@@ -1,13 +1,14 @@
-//! What people do to media: have them fetched again, put them under legal hold. Each act and its entry in the audit are
+//! What people do to media: have them fetched or scanned again, put them under legal hold. Each act and its entry in the audit are
 //! one transaction.
 
 use serde::Serialize;
 use serde_json::json;
 use trunkline_platform::audit::{self, Act, Actor};
 use trunkline_platform::db::{DbError, Session};
-use trunkline_platform::task::{NewTask, TaskTx, Tasks};
+use trunkline_platform::task::{NewTask, TaskId, TaskTx, Tasks};
 
 use super::download::DownloadMedia;
+use super::rescan::RescanMedia;
 use super::table::MediaId;
 
 /// Files of one transaction.
@@ -127,6 +128,25 @@ pub async fn fetch(tasks: &Tasks, ids: &[MediaId], actor: &Actor) -> Result<Vec<
         tx.commit().await?;
     }
     Ok(all)
+}
+
+/// Has stored files scanned again: those with numbers after one and up to another, a few at a time.
+pub async fn rescan(
+    tasks: &Tasks,
+    after: i64,
+    through: i64,
+    actor: &Actor,
+) -> Result<Option<TaskId>, DbError> {
+    let job = RescanMedia { after, through, since: tasks.clock().now() };
+    let subject = if after == through - 1 { format!("media:{through}") } else { "media".to_owned() };
+    let mut tx = tasks.begin().await?;
+    let enqueued = tx.enqueue(&[NewTask::of(&job)?.cause(actor.name.clone())]).await?;
+    let task = enqueued.first().map(|one| one.id());
+    let told = json!({"task": task, "after": after, "through": through});
+    let act = Act { action: "media.rescan", subject, before: None, after: Some(told) };
+    record(&mut tx, actor, &[act], tasks).await?;
+    tx.commit().await?;
+    Ok(task)
 }
 
 async fn record(tx: &mut TaskTx, actor: &Actor, acts: &[Act], tasks: &Tasks) -> Result<(), DbError> {

@@ -334,6 +334,9 @@ impl App {
             secrets: self.services.secrets.clone(),
             campaigns,
             country: self.config.contacts.country,
+            zone: self.config.business.timezone,
+            scans: self.services.media.scanner.is_some(),
+            settings: self.config.origins().into(),
         };
         dashboard::routes(pages).nest("/api/v1", api)
     }

@@ -11,6 +11,7 @@ use serde::Serialize;
 use trunkline_jobs::export::Format;
 
 pub(super) use crate::elapsed::{relative, roughly};
+pub(super) use crate::size::size;
 
 /// How a file of rows is written.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -114,18 +115,6 @@ pub(super) fn time(time: DateTime<Utc>, now: DateTime<Utc>) -> String {
     format!("{} ({})", time.to_rfc3339_opts(SecondsFormat::Millis, true), relative(time, now))
 }
 
-/// A size in its largest unit.
-pub(super) fn size(bytes: i64) -> String {
-    let mut value = bytes as f64;
-    for unit in ["B", "KiB", "MiB", "GiB"] {
-        if value < 1_024.0 {
-            return if unit == "B" { format!("{bytes} B") } else { format!("{value:.1} {unit}") };
-        }
-        value /= 1_024.0;
-    }
-    format!("{value:.1} TiB")
-}
-
 /// The beginning of a text, on one line.
 pub(super) fn shortened(text: &str, length: usize) -> String {
     match text.char_indices().nth(length) {
@@ -167,13 +156,6 @@ mod tests {
     fn absent_fields_are_left_out() {
         let text = fields(&[("worker", None), ("id", Some("7".to_owned()))]);
         assert_eq!(text, "  id      7\n");
-    }
-
-    #[test]
-    fn sizes_are_told_in_the_largest_unit() {
-        assert_eq!(size(1_023), "1023 B");
-        assert_eq!(size(1_536), "1.5 KiB");
-        assert_eq!(size(5 << 40), "5.0 TiB");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use maud::{DOCTYPE, Markup, html};
 use poem::Response;
 use poem::http::{HeaderName, StatusCode, header};
 
-use crate::access::{Caller, Denied};
+use crate::access::{Caller, Denied, Scope};
 
 /// Everything comes from here, nothing runs, and no other page may show ours.
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; media-src 'self'; form-action 'self'; \
@@ -19,23 +19,39 @@ pub(super) enum Place {
     Events,
     Schedules,
     Queues,
-    Audit,
     Campaigns,
     Contacts,
+    Calls,
+    Media,
+    /// For administrators.
+    Keys,
+    Audit,
+    System,
     /// Reached from elsewhere.
     Aside,
 }
 
-const MENU: [(Place, &str, &str); 9] = [
+impl Place {
+    /// Whether there is anything for them.
+    fn is_for(self, caller: &Caller) -> bool {
+        self != Self::Keys || caller.scopes.has(Scope::Admin)
+    }
+}
+
+const MENU: [(Place, &str, &str); 13] = [
     (Place::Overview, "/", "Overview"),
     (Place::DeadLetters, "/dead", "Dead letters"),
     (Place::Tasks, "/tasks", "Tasks"),
     (Place::Events, "/events", "Events"),
     (Place::Schedules, "/schedules", "Schedules"),
     (Place::Queues, "/queues", "Queues"),
-    (Place::Audit, "/audit", "Audit"),
     (Place::Campaigns, "/campaigns", "Campaigns"),
     (Place::Contacts, "/contacts", "Contacts"),
+    (Place::Calls, "/calls", "Calls"),
+    (Place::Media, "/media", "Media"),
+    (Place::Keys, "/keys", "Keys"),
+    (Place::Audit, "/audit", "Audit"),
+    (Place::System, "/system", "System"),
 ];
 
 /// A page for whoever is in.
@@ -51,7 +67,7 @@ pub(super) fn within(
         header {
             strong { a href="/" { "Trunkline" } }
             nav aria-label="Pages" {
-                @for (entry, path, name) in MENU {
+                @for (entry, path, name) in MENU.into_iter().filter(|(entry, ..)| entry.is_for(caller)) {
                     a href=(path) aria-current=[(entry == place).then_some("page")] { (name) }
                 }
                 a href="/api/v1/docs" { "API" }

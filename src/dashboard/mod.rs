@@ -3,21 +3,25 @@
 //! * `overview`: is it well, and if not, what to do about it. `runbook`: how.
 //! * `dead`: dead letters, by what they died of; what can be done to them is shown before it is done.
 //! * `events`: what was told, found again, and done once more. `schedules`: what happens when.
-//! * `tasks`: a task's life, its payload, and what can be done to it. `queues`, `audit`, `call`: as they say.
+//! * `tasks`: a task's life, its payload, and what can be done to it. `queues`, `audit`: as they say.
 //! * `campaigns`: what is sent to many: building one, driving it, and what comes of it.
 //! * `contacts`: those whom it can be sent to, and whether they may be texted. `sends`: one text, and what became of it.
+//! * `calls`: what was said and written, and what calls came to. `media`: files.
+//! * `keys`: who may come in. `system`: what it is made of, and whether that is well.
 //! * `visit`: who looks and what they may. `layout`: the frame. `form`: queries and forms. `parts`: what pages repeat. `people`:
 //!   numbers and filters as people write them.
 
 mod audit;
-mod call;
+mod calls;
 mod campaigns;
 mod contacts;
 mod dead;
 mod events;
 mod form;
+mod keys;
 mod layout;
 mod login;
+mod media;
 mod overview;
 mod parts;
 mod people;
@@ -25,12 +29,14 @@ mod queues;
 mod runbook;
 mod schedules;
 mod sends;
+mod system;
 mod tasks;
 mod visit;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono_tz::Tz;
 use poem::endpoint::make_sync;
 use poem::http::{HeaderValue, StatusCode, header};
 use poem::{Endpoint, EndpointExt, IntoResponse, Response, Route, get, post};
@@ -42,6 +48,7 @@ use trunkline_platform::task::Tasks;
 
 use crate::access::gate::Gate;
 use crate::campaign_rules::CampaignRules;
+use crate::config::Origin;
 use crate::health::Probes;
 use crate::replays::Replays;
 
@@ -62,6 +69,12 @@ pub struct Pages {
     pub campaigns: Arc<CampaignRules>,
     /// Of numbers that are written without a country code.
     pub country: Country,
+    /// The business's.
+    pub zone: Tz,
+    /// Whether files are scanned.
+    pub scans: bool,
+    /// What the process runs by, fit to be shown.
+    pub settings: Arc<[Origin]>,
 }
 
 /// The pages, to be put beside what else a process answers.
@@ -111,7 +124,6 @@ pub fn routes(pages: Pages) -> Route {
         .at("/queues/:name/:act", page!(post queues::act))
         .at("/audit", page!(get audit::list))
         .at("/runbooks/:name", page!(get runbook::show))
-        .at("/calls/:id", page!(get call::show))
         .at("/campaigns", page!(get campaigns::list::list))
         .at(
             "/campaigns/new",
@@ -138,6 +150,21 @@ pub fn routes(pages: Pages) -> Route {
         .at("/contacts/:number/:act", page!(post contacts::act::perform))
         .at("/sends/:id", page!(get sends::show))
         .at("/sends/:id/:verdict", page!(post sends::resolve))
+        .at("/calls", page!(get calls::list::list))
+        .at("/calls/search", page!(get calls::search::found))
+        .at("/calls/figures", page!(get calls::figures::figures))
+        .at("/calls/:id", page!(get calls::show::show))
+        .at(
+            "/keys",
+            get(keys::list::list.data(Arc::clone(&pages))).post(keys::act::create.data(Arc::clone(&pages))),
+        )
+        .at("/keys/:id", page!(get keys::show::show))
+        .at("/keys/:id/rotate", page!(post keys::act::rotate))
+        .at("/keys/:id/revoke", page!(post keys::act::revoke))
+        .at("/media", page!(get media::list::list))
+        .at("/media/:id", page!(get media::show::show))
+        .at("/media/:id/:act", page!(post media::act::perform))
+        .at("/system", page!(get system::show))
         .at("/assets/style.css", get(style()))
 }
 

@@ -95,6 +95,11 @@ pub(super) fn outcome(fields: &Fields) -> Markup {
         Some("schedule") => "scheduled",
         Some("make") => "made",
         Some("promote") => "told which text all who wait get",
+        Some("revoke") => "revoked",
+        Some("fetch") => "to be fetched",
+        Some("hold") => "under legal hold",
+        Some("release") => "no longer under legal hold",
+        Some("purge") => "purged",
         _ => return html! {},
     };
     let count = |name: &str| fields.number::<u32>(name);

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use maud::{Markup, html};
 use poem::http::StatusCode;
 use poem::{Request, Response};
@@ -38,6 +38,11 @@ impl Pages {
     /// Lets in whoever may act. Only a page of ours can have sent them.
     pub(super) async fn operator(&self, request: &Request) -> Result<Visit<'_>, Stop> {
         self.visit_with(request, Scope::Operate).await
+    }
+
+    /// Lets in whoever may act on the installation. Only a page of ours can have sent them.
+    pub(super) async fn admin(&self, request: &Request) -> Result<Visit<'_>, Stop> {
+        self.visit_with(request, Scope::Admin).await
     }
 
     async fn visit_with(&self, request: &Request, scope: Scope) -> Result<Visit<'_>, Stop> {
@@ -77,6 +82,13 @@ impl Visit<'_> {
 
     pub(super) fn may_operate(&self) -> bool {
         self.caller.scopes.has(Scope::Operate)
+    }
+
+    /// A time by the business's clock.
+    pub(super) fn local(&self, at: DateTime<Utc>) -> Markup {
+        let whole = at.to_rfc3339_opts(SecondsFormat::Millis, true);
+        let local = at.with_timezone(&self.pages.zone).format("%a %Y-%m-%d %H:%M").to_string();
+        html! { time datetime=(whole) title=(whole) { (local) } }
     }
 
     /// The link to the same page with people in it, for whoever may see them and does not yet.

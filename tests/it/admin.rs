@@ -18,6 +18,7 @@ use trunkline::admin::media::Listeners;
 use trunkline::admin::tunnels::Followers;
 use trunkline::admin::{self, Desk};
 use trunkline::campaign_rules::CampaignRules;
+use trunkline::config::{Config, Flags, Origin};
 use trunkline::correlation::CorrelationIds;
 use trunkline::dashboard::{self, Pages};
 use trunkline::health::Probes;
@@ -98,6 +99,9 @@ impl Site {
             secrets: no_secrets(&env.db),
             campaigns,
             country: Country::default(),
+            zone: chrono_tz::UTC,
+            scans: true,
+            settings: run_by(),
         };
         let routes: Route = dashboard::routes(pages).nest("/api/v1", api);
         let acceptor = TcpListener::bind("127.0.0.1:0").into_acceptor().await.unwrap();
@@ -135,6 +139,13 @@ impl Site {
         assert_eq!(answer.status(), StatusCode::OK, "{path}: {}", answer.text().await.unwrap());
         answer.json().await.unwrap()
     }
+}
+
+/// What a program runs by that has a secret in its settings.
+fn run_by() -> Arc<[Origin]> {
+    let mut flags = Flags::default();
+    flags.assign("openphone.api_key", "hunter2");
+    Config::load(&flags, []).unwrap().origins().into()
 }
 
 /// One schedule of a test job.

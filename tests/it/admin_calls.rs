@@ -41,6 +41,9 @@ both_engines! {
         assert_eq!((&call["caller"], &call["transcribed"]), (&json!("+*******0101"), &json!(true)));
         for (asked, expected) in [
             ("status=missed".to_owned(), vec!["AC2"]),
+            ("outcome=answered&user=US1".to_owned(), vec!["AC3", "AC1"]),
+            (format!("number={}&outcome=missed", plus(HER)), vec!["AC2"]),
+            ("user=US2".to_owned(), vec![]),
             (format!("number={}&since=2026-03-02T09:02:00Z", plus(HER)), vec!["AC3", "AC2"]),
             ("until=2026-03-02T09:02:00Z&direction=incoming".to_owned(), vec!["AC1"]),
             ("direction=outgoing".to_owned(), vec![]),

@@ -77,6 +77,7 @@ both_engines! {
         assert_eq!((&page["calls"][0]["transcribed"], &page["calls"][0]["caller"]), (&json!(true), &json!("+*******0101")));
         for (words, expected) in [
             (vec!["--status", "missed"], vec!["AC2"]),
+            (vec!["--outcome", "answered", "--user", "US1"], vec!["AC3", "AC1"]),
             (vec!["--number", HER, "--since", "2026-03-02T09:02:00Z"], vec!["AC3", "AC2"]),
             (vec!["--until", "2026-03-02T09:02:00Z", "--direction", "incoming"], vec!["AC1"]),
             (vec!["--number", "+10000000000"], vec![]),

@@ -65,7 +65,7 @@ fn recorded(call: &str, files: &[(&str, String)]) -> String {
 }
 
 /// A site with a call whose recordings are stored; the long one comes first.
-async fn with_recordings(env: &Env) -> Site {
+pub(crate) async fn with_recordings(env: &Env) -> Site {
     with_recordings_in(env, store(env.folder()).await).await
 }
 

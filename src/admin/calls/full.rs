@@ -24,6 +24,8 @@ pub(super) struct CallInFull {
     answered_by: Option<String>,
     completed_at: Option<DateTime<Utc>>,
     duration_ms: Option<i64>,
+    /// What it came to: one of the counts of `call_stats`. Absent while it goes on
+    outcome: Option<String>,
     conversation_id: Option<String>,
     phone_number_id: Option<String>,
     forwarded_from: Option<String>,
@@ -94,6 +96,7 @@ impl CallInFull {
             answered_by: call.answered_by,
             completed_at: call.completed_at,
             duration_ms: call.duration_ms,
+            outcome: call.outcome,
             conversation_id: call.conversation_id,
             phone_number_id: call.phone_number_id,
             forwarded_from: number(call.forwarded_from),

@@ -46,6 +46,8 @@ struct Call {
     duration_ms: Option<i64>,
     conversation_id: Option<String>,
     has_voicemail: bool,
+    /// What it came to: one of the counts of `call_stats`. Absent while it goes on
+    outcome: Option<String>,
     recorded: bool,
     transcribed: bool,
     summarised: bool,
@@ -65,6 +67,10 @@ impl CallsApi {
         direction: Query<Option<Direction>>,
         /// How it ended: `missed`
         status: Query<Option<String>>,
+        /// What it came to, as `call_stats` counts it: `voicemail`
+        outcome: Query<Option<String>>,
+        /// The user who answered it, or else whose call it was: the provider's id
+        user: Query<Option<String>>,
         /// Begun since then
         since: Query<Option<DateTime<Utc>>>,
         /// Begun before then
@@ -73,12 +79,15 @@ impl CallsApi {
         #[oai(default = "usual", validator(minimum(value = "1"), maximum(value = "200")))] limit: Query<u32>,
     ) -> Answer<Page<Call>> {
         let direction = direction.0.map(Direction::as_str);
-        let listing = Listing::of("calls", &(&number.0, direction, &status.0, since.0, until.0));
+        let narrowed = (&number.0, direction, &status.0, &outcome.0, &user.0, since.0, until.0);
+        let listing = Listing::of("calls", &narrowed);
         let filter = CallFilter {
             before: listing.after(cursor.0.as_deref())?,
             number: number.0,
             direction: direction.map(str::to_owned),
             status: status.0,
+            outcome: outcome.0,
+            user: user.0,
             since: since.0,
             until: until.0,
             limit: limit.0 + 1,
@@ -151,6 +160,7 @@ impl Call {
             duration_ms: line.duration_ms,
             conversation_id: line.conversation_id,
             has_voicemail: line.has_voicemail,
+            outcome: line.outcome,
             recorded: line.recorded,
             transcribed: line.transcribed,
             summarised: line.summarised,

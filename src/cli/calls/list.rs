@@ -8,8 +8,8 @@ use trunkline_jobs::calls::{self, CallFilter, CallLine};
 use trunkline_platform::clock::Clock;
 use trunkline_platform::db::Db;
 
-use super::clock;
 use crate::cli::{output, payload};
+use crate::elapsed::clock;
 use crate::mask;
 
 #[derive(Args, Debug)]
@@ -22,6 +22,12 @@ pub(super) struct List {
     /// How it ended, such as missed
     #[arg(long, value_name = "WORD")]
     status: Option<String>,
+    /// What it came to, as calls stats counts it, such as voicemail
+    #[arg(long, value_name = "WORD")]
+    outcome: Option<String>,
+    /// The user who answered it, or else whose call it was
+    #[arg(long, value_name = "ID")]
+    user: Option<String>,
     /// Begun since then: a time, or how long ago it was (2h)
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
@@ -58,6 +64,8 @@ impl List {
             number: self.number,
             direction,
             status: self.status,
+            outcome: self.outcome,
+            user: self.user,
             since: self.since.map(|text| payload::past(&text, now)).transpose()?,
             until: self.until.map(|text| payload::past(&text, now)).transpose()?,
             before: self.after.as_deref().map(place).transpose()?,

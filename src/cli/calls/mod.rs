@@ -45,21 +45,3 @@ impl CallsCommand {
         output::print(&text)
     }
 }
-
-/// `1:02:03`, or `2:03` where there are no hours.
-fn clock(seconds: f64) -> String {
-    let whole = seconds.max(0.0) as u64;
-    let (hours, minutes, seconds) = (whole / 3_600, whole / 60 % 60, whole % 60);
-    if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::clock;
-
-    #[test]
-    fn times_in_a_call_are_told_as_a_player_tells_them() {
-        let told: Vec<String> = [-1.0, 3.9, 75.0, 3_723.0].into_iter().map(clock).collect();
-        assert_eq!(told, ["0:00", "0:03", "1:15", "1:02:03"]);
-    }
-}

@@ -7,8 +7,8 @@ use trunkline_jobs::calls::{self, CallDetails, Said};
 use trunkline_platform::clock::Clock;
 use trunkline_platform::db::Db;
 
-use super::clock;
 use crate::cli::output;
+use crate::elapsed::clock;
 use crate::mask;
 
 #[derive(Args, Debug)]
@@ -79,6 +79,7 @@ fn told(details: &CallDetails, view: View) -> String {
         ("answered by", call.answered_by.clone()),
         ("ended", call.completed_at.map(|at| output::time(at, now))),
         ("length", call.duration_ms.map(seconds)),
+        ("outcome", call.outcome.clone()),
         ("forwarded from", number(&call.forwarded_from)),
         ("forwarded to", number(&call.forwarded_to)),
         ("conversation", call.conversation_id.clone()),

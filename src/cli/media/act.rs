@@ -4,12 +4,11 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 use serde_json::json;
+use trunkline_jobs::media::MediaId;
 use trunkline_jobs::media::act::{self, MediaActed};
 use trunkline_jobs::media::inspect::{self, MediaFilter};
 use trunkline_jobs::media::purge::{self, BATCH};
-use trunkline_jobs::media::{MediaId, RescanMedia};
-use trunkline_platform::audit::{self, Act};
-use trunkline_platform::task::{NewTask, Tasks};
+use trunkline_platform::task::Tasks;
 
 use super::super::audit::ActorArgs;
 use super::super::{database, output};
@@ -117,23 +116,15 @@ impl Rescan {
             (None, true) => (0, newest),
             (None, false) => bail!("which files? Name one by its number, or say --all"),
         };
-        let job = RescanMedia { after, through, since: tasks.clock().now() };
         if self.how.dry_run {
             let text = format!("stored files from {} to {through} would be scanned again\n", after + 1);
             let document = json!({"dry_run": true, "after": after, "through": through});
             return self.how.print(&document, &text);
         }
         let actor = self.how.actor.actor()?;
-        let subject = if self.all { "media".to_owned() } else { format!("media:{through}") };
-        let mut tx = tasks.begin().await?;
-        let enqueued = tx.enqueue(&[NewTask::of(&job)?.cause(actor.name.clone())]).await?;
-        let task = enqueued.first().map(|enqueued| enqueued.id()).context("no task was made")?;
-        let after = json!({"task": task, "after": job.after, "through": job.through});
-        let act = Act { action: "media.rescan", subject, before: None, after: Some(after) };
-        audit::record(tx.session(), tasks.clock().now(), &actor, &[act]).await?;
-        tx.commit().await?;
-        let text = format!("task {task} scans stored files from {} to {through}\n", job.after + 1);
-        self.how.print(&json!({"task": task, "after": job.after, "through": through}), &text)
+        let task = act::rescan(tasks, after, through, &actor).await?.context("no task was made")?;
+        let text = format!("task {task} scans stored files from {} to {through}\n", after + 1);
+        self.how.print(&json!({"task": task, "after": after, "through": through}), &text)
     }
 }
 
