@@ -187,12 +187,15 @@ fn see_other(place: &str) -> Response {
 }
 
 /// The page comes anew every other second, without script.
-fn again(page: Response) -> Response {
-    again_in(2, page)
+fn again(mut page: Response) -> Response {
+    page.headers_mut().insert(header::REFRESH, HeaderValue::from_static("2"));
+    page
 }
 
-/// The page comes anew after so many seconds.
-fn again_in(seconds: u32, mut page: Response) -> Response {
-    page.headers_mut().insert(header::REFRESH, HeaderValue::from(seconds));
+/// The page of this address, which tells no more what was just done, comes after so many seconds.
+fn again_at(place: &str, seconds: u32, mut page: Response) -> Response {
+    if let Ok(value) = HeaderValue::try_from(format!("{seconds}; url={place}")) {
+        page.headers_mut().insert(header::REFRESH, value);
+    }
     page
 }

@@ -92,7 +92,7 @@ both_engines! {
         assert_eq!(send(&site, "/campaigns/1/start", &key, &WHY).await.as_deref(), Ok("/campaigns/1?did=start"));
         stage.pass(TimeDelta::seconds(30)).await;
         let goes = site.get("/campaigns/1", &key).await;
-        assert_eq!(goes.headers()["refresh"], "2", "it looks again by itself");
+        assert_eq!(goes.headers()["refresh"], "2; url=/campaigns/1", "it looks again by itself");
         let goes = goes.text().await.unwrap();
         assert!(goes.contains("Planned by now") && goes.contains("/campaigns/1/pause") && !goes.contains("name=\"reason\""), "{goes}");
 

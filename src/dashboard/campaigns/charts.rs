@@ -12,6 +12,8 @@ pub(super) struct Column {
 
 const HIGH: u64 = 100;
 const STEP: usize = 10;
+/// One alone would fill the picture, and tell nothing.
+const FEWEST_COLUMNS: usize = 24;
 /// Columns side by side that can still be told apart.
 const MOST_COLUMNS: usize = 400;
 
@@ -23,7 +25,7 @@ pub(super) fn columns(says: &str, columns: &[Column]) -> Markup {
     let (first, last) = (columns.first(), columns.last());
     html! {
         figure.chart {
-            svg viewBox=(format!("0 0 {} {HIGH}", columns.len() * STEP)) preserveAspectRatio="none" role="img" aria-label=(says) {
+            svg viewBox=(format!("0 0 {} {HIGH}", columns.len().max(FEWEST_COLUMNS) * STEP)) preserveAspectRatio="none" role="img" aria-label=(says) {
                 @for (at, column) in columns.iter().enumerate() {
                     g {
                         title {

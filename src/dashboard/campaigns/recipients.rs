@@ -91,7 +91,12 @@ fn table(visit: &Visit<'_>, rows: &[RecipientRow], view: View) -> Markup {
                                 td.n { (row.position) }
                                 td { code { (view.number(&row.number)) } }
                                 td { (row.variant) }
-                                td { (parts::state(row.outcome())) }
+                                td {
+                                    @match row.send_id {
+                                        Some(id) => a href={ "/sends/" (id) } { (parts::state(row.outcome())) },
+                                        None => (parts::state(row.outcome())),
+                                    }
+                                }
                                 td { @if let Some(why) = row.why() { code { (view.line(why)) } } }
                                 td {
                                     @if row.outcome() == "waiting" { "again " (parts::time(row.due_at, visit.now)) }

@@ -14,11 +14,12 @@ use super::{figures, foreseen, found, report};
 use crate::dashboard::form::Fields;
 use crate::dashboard::layout::Place;
 use crate::dashboard::visit::{Page, Visit};
-use crate::dashboard::{Pages, again, again_in, parts};
+use crate::dashboard::{Pages, again_at, parts};
 use crate::mask::View;
 
 /// The latest times the breaker stopped it.
 const MOST_TRIPS: u32 = 10;
+const SECONDS: u32 = 2;
 /// Counting many takes longer, so they are counted less often.
 const SECONDS_OF_MANY: u32 = 10;
 
@@ -42,13 +43,16 @@ pub(in crate::dashboard) async fn show(
         }
         _ => None,
     };
+    let ended = matches!(campaign.state, State::Completed | State::Cancelled);
     let content = html! {
         h1 { "Campaign " (campaign.id) " " (campaign.name) " " (super::state(campaign.state)) }
         (parts::outcome(&Fields::of_query(request)))
-        @if let Some(why) = &campaign.reason {
-            p.problem { (if campaign.state == State::Paused { "Held: " } else { "Why: " }) (View::of(false).line(why)) }
+        @match (campaign.state, &campaign.reason) {
+            (State::Paused, Some(why)) => p.problem { "Held: " (View::of(false).line(why)) },
+            (State::Cancelled, Some(why)) => p { "Why: " (View::of(false).line(why)) },
+            _ => {},
         }
-        @if visit.may_operate() { (ways(&campaign)) }
+        @if visit.may_operate() && !ended { (ways(&campaign)) }
         (links(&campaign))
         @if campaign.state != State::Draft { (figures::live(&live)) }
         @if let Some(fares) = &fares { (figures::fares(&visit, fares)) }
@@ -59,9 +63,9 @@ pub(in crate::dashboard) async fn show(
         (plan(&campaign))
     };
     let page = visit.page(Place::Campaigns, &format!("Campaign {}", campaign.id), &content);
+    let seconds = if campaign.recipients > QUICK { SECONDS_OF_MANY } else { SECONDS };
     Ok(match campaign.state {
-        State::Running if campaign.recipients > QUICK => again_in(SECONDS_OF_MANY, page),
-        State::Running => again(page),
+        State::Running => again_at(&format!("/campaigns/{}", campaign.id), seconds, page),
         _ => page,
     })
 }
@@ -85,9 +89,7 @@ fn ways(campaign: &CampaignRow) -> Markup {
             @if under_way && campaign.plan.0.variants.len() > 1 {
                 a.button href={ "/campaigns/" (id) "/promote" } { "Promote a text…" }
             }
-            @if !matches!(state, State::Completed | State::Cancelled) {
-                a href={ "/campaigns/" (id) "/edit" } { (if state == State::Draft { "Edit it" } else { "Change its limits" }) }
-            }
+            a href={ "/campaigns/" (id) "/edit" } { (if state == State::Draft { "Edit it" } else { "Change its limits" }) }
         }
     }
 }
@@ -140,7 +142,7 @@ fn plan(campaign: &CampaignRow) -> Markup {
             ("Daily cap", Some(html! { (plan.daily_cap) " texts of each of our numbers" })),
             ("Budget", plan.budget_segments.map(|segments| html! { (segments) " segments" })),
             ("Held out", (plan.holdout_percent > 0).then(|| html! { (plan.holdout_percent) " percent" })),
-            ("Nobody twice within", Some(html! { (plan.duplicate_days) " days" })),
+            ("Nobody twice within", Some(html! { (plan.duplicate_days) @if plan.duplicate_days == 1 { " day" } @else { " days" } })),
             ("Answers count for", Some(html! { (plan.counts_for_hours) " hours" })),
             ("Wins by itself", plan.winner.map(|rule| html! { (winner(&rule)) })),
         ]))
