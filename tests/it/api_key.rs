@@ -53,7 +53,7 @@ both_engines! {
     async fn a_new_api_key_is_used_by_every_process_and_the_old_one_goes(env: Env) {
         let mut stage = Stage::new(&env, |_| {}).await;
         stage.accepted_by_the_provider(&["simulated-api-key", "second-key", "third-key"]);
-        stage.program.start().await.unwrap();
+        stage.start().await;
         stage.reconcile().await;
         assert!(stage.secrets().is_empty(), "the key of the configuration is in no table");
 
@@ -76,7 +76,7 @@ both_engines! {
         stage.accepted_by_the_provider(&["third-key"]);
         stage.reconcile().await;
         stage.program.stop().await.unwrap();
-        stage.program.start().await.unwrap();
+        stage.start().await;
         stage.reconcile().await;
 
         let acts = audit::list(&env.db, &AuditFilter { limit: 100, ..AuditFilter::default() }).await.unwrap();
@@ -91,7 +91,7 @@ both_engines! {
 
     async fn a_key_that_opens_nothing_is_not_taken_and_one_that_was_retired_is_not_asked_under(env: Env) {
         let mut stage = Stage::new(&env, |_| {}).await;
-        stage.program.start().await.unwrap();
+        stage.start().await;
         let refused = stage.add_api_key(&env, "no-key").unwrap_err().to_string();
         assert!(refused.contains("the provider does not know this key"), "{refused}");
         assert!(stage.secrets().is_empty());

@@ -298,9 +298,12 @@ both_engines! {
         tasks.enqueue(&batch).await.unwrap();
         for ended in 0..30usize {
             until("it runs what it can", async || acts.runs().len() == 30.min(ended + 2)).await;
-            let running = tasks.queue_depths().await.unwrap().iter().map(|depth| depth.running).sum::<i64>();
-            // The verdict of one that has just ended may not be written yet.
-            assert!(running <= 3, "{running} are claimed");
+            // The verdicts of those that have just ended may not be written yet.
+            until("no more is claimed than can be run", async || {
+                let depths = tasks.queue_depths().await.unwrap();
+                depths.iter().map(|depth| depth.running).sum::<i64>() <= 2
+            })
+            .await;
             acts.gate.add_permits(1);
         }
         workers.stop().await;

@@ -46,6 +46,8 @@ impl Stage {
         change(&mut config);
         let api_key = config.api_key.clone();
         let simulator = provider_for(&program, config).await;
+        // What happens before the program listens waits, so that none is tried in vain.
+        simulator.set_target(None);
         let url = program.url("/webhooks/openphone");
         let program = program
             .allow_host(simulator.addr())
@@ -63,6 +65,11 @@ impl Stage {
             user_agent: "test".to_owned(),
         });
         Self { program, simulator, client: client.unwrap() }
+    }
+
+    pub(crate) async fn start(&mut self) {
+        self.program.start().await.unwrap();
+        self.simulator.set_target(Some(self.program.url("/webhooks/openphone").parse().unwrap()));
     }
 
     async fn webhooks(&self, words: &[&str]) -> anyhow::Result<Value> {
@@ -126,7 +133,7 @@ impl Stage {
 both_engines! {
     async fn rotation_under_continuous_load_refuses_no_delivery_and_the_old_secret_after_retirement(env: Env) {
         let mut stage = Stage::new(&env, |config| config.rate_per_second = PER_SECOND).await;
-        stage.program.start().await.unwrap();
+        stage.start().await;
         // What happened before the program listened was told again.
         stage.delivered(20).await;
         let since = Clock::system().now();
@@ -152,7 +159,7 @@ both_engines! {
             config.rotation_overlap = Duration::from_secs(3_600);
         })
         .await;
-        stage.program.start().await.unwrap();
+        stage.start().await;
         stage.delivered(20).await;
         let since = Clock::system().now();
         stage.webhooks(&["rotate", PRESENT]).await.unwrap();
@@ -163,7 +170,7 @@ both_engines! {
 
     async fn whoever_dies_in_a_rotation_rotates_again_and_nothing_is_lost(env: Env) {
         let mut stage = Stage::new(&env, |config| config.rate_per_second = PER_SECOND).await;
-        stage.program.start().await.unwrap();
+        stage.start().await;
         stage.delivered(5).await;
         for point in ["webhooks.before_rotation", "webhooks.after_rotation"] {
             stage.program.arm(point, 1);
@@ -188,7 +195,7 @@ both_engines! {
 
     async fn what_is_wrong_with_the_webhooks_is_told_and_put_right(env: Env) {
         let mut stage = Stage::new(&env, |_| {}).await;
-        stage.program.start().await.unwrap();
+        stage.start().await;
         let status = stage.webhooks(&["status"]).await.unwrap();
         assert_eq!(status["findings"].as_array().unwrap().len(), 0, "{status}");
         let older = "WH00000000000000000000000000000001";
@@ -227,7 +234,7 @@ both_engines! {
 
     async fn older_webhooks_go_when_a_present_one_is_seen_to_tell_all_they_do(env: Env) {
         let mut stage = Stage::new(&env, |_| {}).await;
-        stage.program.start().await.unwrap();
+        stage.start().await;
         stage.webhooks(&["delete", PRESENT]).await.unwrap();
         let beside = NewSubscription {
             url: stage.program.url("/webhooks/openphone"),
@@ -259,10 +266,10 @@ both_engines! {
     }
 
     async fn a_schedule_notices_that_a_webhook_was_disabled(env: Env) {
-        let stage = Stage::new(&env, |config| config.rate_per_second = 0.0).await;
-        let mut program = stage.program;
-        program.set_variable("TRUNKLINE_SCHEDULES_BUILTIN", "true");
-        program.start().await.unwrap();
+        let mut stage = Stage::new(&env, |config| config.rate_per_second = 0.0).await;
+        stage.program.set_variable("TRUNKLINE_SCHEDULES_BUILTIN", "true");
+        stage.start().await;
+        let program = &stage.program;
         stage.simulator.subscribe(false);
         tokio::task::block_in_place(|| {
             program.run(&["schedules", "trigger", "webhooks.watch", "--by", "ana"]).unwrap()

@@ -15,6 +15,9 @@ const PDF_WITHIN: usize = 1024;
 const AFTER: u64 = 8 * 1024;
 /// What makes a browser take something for a page.
 const PAGE: [&[u8]; 6] = [b"<script", b"<html", b"<!doctype html", b"<svg", b"<iframe", b"<?php"];
+/// So much behind a tag has to be text. Compressed sound and pictures have every sequence of four bytes somewhere: a recording
+/// in ten thousand has `<svg`, and none has a word of text behind it.
+const TEXT_BEHIND: usize = 8;
 
 /// What the file is besides; `end` is where the picture ends, if it is one.
 pub(super) fn find(
@@ -41,8 +44,19 @@ pub(super) fn find(
         return Ok(Some("a PDF document"));
     }
     let binary = matches!(kind, Kind::Image | Kind::Audio | Kind::Video);
-    let page = |part: &&[u8]| PAGE.iter().any(|tag| contains(part, tag));
+    let page = |part: &&[u8]| PAGE.iter().any(|tag| has_tag(part, tag));
     Ok((binary && parts.iter().any(page)).then_some("a web page"))
+}
+
+/// Whether a tag is there, with an end of its name and text behind it.
+fn has_tag(bytes: &[u8], tag: &[u8]) -> bool {
+    let is_text = |byte: &u8| byte.is_ascii_graphic() || byte.is_ascii_whitespace();
+    let places = bytes.windows(tag.len()).enumerate().filter(|(_, window)| window.eq_ignore_ascii_case(tag));
+    places.map(|(at, _)| &bytes[at + tag.len()..]).any(|behind| {
+        let ends =
+            behind.first().is_none_or(|byte| byte.is_ascii_whitespace() || matches!(byte, b'>' | b'/'));
+        ends && behind.iter().take(TEXT_BEHIND).all(is_text)
+    })
 }
 
 fn contains(text: &[u8], wanted: &[u8]) -> bool {

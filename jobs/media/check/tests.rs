@@ -164,6 +164,20 @@ async fn what_is_two_things_at_once_is_refused() {
 }
 
 #[tokio::test]
+async fn a_tag_that_compressed_sound_has_by_chance_is_no_page_and_one_with_text_behind_it_is() {
+    let sound = |inside: &[u8]| [b"ID3\x03".as_slice(), &[0; 400], inside, &[0xfb; 400]].concat();
+    for chance in
+        [b"\x07<sVG\x9f\xfe\x01\x80".as_slice(), b"<svg \x9f\xfe", b"<htmlx1234567890", b"<?php\xff"]
+    {
+        assert!(judged(&sound(chance)).await.is_ok(), "{chance:?}");
+    }
+    let refused = Rejection::Polyglot { media_type: "audio/mpeg", also: "a web page" };
+    for page in [b"<svg onload=alert(1)>".as_slice(), b"<SVG/onload=alert(1)>", b"<html>\n<body>1</body>"] {
+        assert_eq!(judged(&sound(page)).await, Err(refused.clone()), "{page:?}");
+    }
+}
+
+#[tokio::test]
 async fn documents_and_notes_pass() {
     for content in [
         b"%PDF-1.7\n%\xe2\xe3\n1 0 obj\n".as_slice(),
