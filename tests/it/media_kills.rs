@@ -124,7 +124,7 @@ async fn assert_nothing_is_left(env: &Env, plan: &Plan, store: &MediaStore) {
     assert_eq!(runs[1].bytes, 0, "no content was ever without a row: {runs:?}");
     assert_eq!(std::fs::read_dir(store.temp_dir()).unwrap().count(), 0);
 
-    let (mut named, mut gone) = (BTreeSet::new(), 0);
+    let (mut named, mut given_up, mut gone) = (BTreeSet::new(), BTreeSet::new(), 0);
     let rows = rows(env).await;
     assert_eq!(rows.len(), plan.files);
     for row in rows {
@@ -133,17 +133,23 @@ async fn assert_nothing_is_left(env: &Env, plan: &Plan, store: &MediaStore) {
         match row.state.as_str() {
             "stored" => drop(named.insert(row.sha256.unwrap())),
             // Three deaths over one file are the last that is tried with it.
-            "failed" => assert!(
-                ["the link is gone", "the download is a dead letter: its worker died 3 times"]
-                    .iter()
-                    .any(|reason| why.starts_with(reason)),
-                "{why}"
-            ),
+            "failed" => {
+                assert!(
+                    ["the link is gone", "the download is a dead letter: its worker died 3 times"]
+                        .iter()
+                        .any(|reason| why.starts_with(reason)),
+                    "{why}"
+                );
+                // Its row names a content from before that is stored, and goes on to: the download can be retried.
+                given_up.extend(row.sha256);
+            }
             other => panic!("file {} is {other}: {left:#?}", row.id),
         }
     }
     assert_eq!(gone, plan.files / 50);
-    assert_eq!(objects(store).await, named, "each content is there once, and nothing else");
+    let mut there = objects(store).await;
+    there.retain(|content| named.contains(content) || !given_up.contains(content));
+    assert_eq!(there, named, "each content is there once, and nothing else");
 }
 
 both_engines! {
