@@ -257,12 +257,7 @@ async fn listen(width: Width, colours: Colours) {
     count(&env, &keeper).await;
     let key = site.key(&[Scope::Read, Scope::Pii]).await;
     let browser = Browser::start(width, colours).await;
-    browser.go(&format!("{}/login", site.url)).await;
-    browser.type_into("#key", &key).await;
-    browser.click("button").await;
-    browser.on("/").await;
-    browser.click("nav a[href='/calls']").await;
-    browser.on("/calls").await;
+    browser.enter(&site.url, &key, "/calls").await;
     browser.look("calls").await;
     browser.type_into("#q", "\"out of order\"").await;
     browser.click("form[role=search] button").await;

@@ -316,12 +316,7 @@ async fn drive(width: Width, colours: Colours) {
     on_record(&env, 60).await;
     let key = site.key(&[Scope::Operate]).await;
     let browser = Browser::start(width, colours).await;
-    browser.go(&format!("{}/login", site.url)).await;
-    browser.type_into("#key", &key).await;
-    browser.click("button").await;
-    browser.on("/").await;
-    browser.click("nav a[href='/campaigns']").await;
-    browser.on("/campaigns").await;
+    browser.enter(&site.url, &key, "/campaigns").await;
     browser.click("a[href='/campaigns/new']").await;
     browser.on("/campaigns/new").await;
     browser.type_into("#name", "<b>spring</b>").await;

@@ -144,12 +144,7 @@ async fn leave_alone(width: Width, colours: Colours) {
     stage.pass(chrono::TimeDelta::minutes(2)).await;
     let key = site.key(&[Scope::Operate, Scope::Pii]).await;
     let browser = Browser::start(width, colours).await;
-    browser.go(&format!("{}/login", site.url)).await;
-    browser.type_into("#key", &key).await;
-    browser.click("button").await;
-    browser.on("/").await;
-    browser.click("nav a[href='/contacts']").await;
-    browser.on("/contacts").await;
+    browser.enter(&site.url, &key, "/contacts").await;
     browser.look("contacts").await;
     browser.type_into("#filter", "tag:vip").await;
     browser.click("form.filter button").await;

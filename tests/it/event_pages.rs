@@ -191,12 +191,7 @@ async fn replay_500(width: Width, colours: Colours) {
     let (site, keeper) = (Site::start(&env).await, told(&env).await);
     let key = site.key(&[Scope::Operate]).await;
     let browser = Browser::start(width, colours).await;
-    browser.go(&format!("{}/login", site.url)).await;
-    browser.type_into("#key", &key).await;
-    browser.click("button").await;
-    browser.on("/").await;
-    browser.click("nav a[href='/events']").await;
-    browser.on("/events").await;
+    browser.enter(&site.url, &key, "/events").await;
     browser.look("events").await;
     browser.type_into("#number", HER).await;
     browser.type_into("#text", "where is my order").await;

@@ -155,12 +155,7 @@ async fn give_and_take(width: Width, colours: Colours) {
     let site = Site::start(&env).await;
     let admin = site.key(&[Scope::Admin]).await;
     let browser = Browser::start(width, colours).await;
-    browser.go(&format!("{}/login", site.url)).await;
-    browser.type_into("#key", &admin).await;
-    browser.click("button").await;
-    browser.on("/").await;
-    browser.click("nav a[href='/keys']").await;
-    browser.on("/keys").await;
+    browser.enter(&site.url, &admin, "/keys").await;
     browser.look("keys").await;
     browser.click("main summary").await;
     browser.type_into("#name", "ana, on call").await;

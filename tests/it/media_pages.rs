@@ -148,12 +148,7 @@ async fn look_around(width: Width, colours: Colours) {
     let (site, _keeper) = site(&env).await;
     let key = site.key(&[Scope::Admin, Scope::Pii]).await;
     let browser = Browser::start(width, colours).await;
-    browser.go(&format!("{}/login", site.url)).await;
-    browser.type_into("#key", &key).await;
-    browser.click("button").await;
-    browser.on("/").await;
-    browser.click("nav a[href='/media']").await;
-    browser.on("/media").await;
+    browser.enter(&site.url, &key, "/media").await;
     browser.look("media").await;
     browser.click("main p a[href*='pictures=yes']").await;
     browser

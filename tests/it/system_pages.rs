@@ -44,12 +44,7 @@ async fn the_system_fits_a_desk_and_a_phone() {
     let key = site.key(&[Scope::Admin]).await;
     for (width, colours) in [(Width::Desk, Colours::Light), (Width::Phone, Colours::Dark)] {
         let browser = Browser::start(width, colours).await;
-        browser.go(&format!("{}/login", site.url)).await;
-        browser.type_into("#key", &key).await;
-        browser.click("button").await;
-        browser.on("/").await;
-        browser.click("nav a[href='/system']").await;
-        browser.on("/system").await;
+        browser.enter(&site.url, &key, "/system").await;
         browser.look("system").await;
         browser.close().await;
     }

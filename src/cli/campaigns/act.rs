@@ -79,9 +79,6 @@ pub(super) struct ChangePlan {
 
 impl Start {
     pub(super) async fn run(self, config: &Config) -> Result<()> {
-        provider::with_key(config, &database::open(config).await?).await.context(
-            "nothing can be sent (`trunkline dev` sends with TRUNKLINE_OPENPHONE_API_KEY=simulated-api-key)",
-        )?;
         self.one.make(config, Move::Start, None).await
     }
 }
@@ -126,6 +123,11 @@ impl One {
     async fn make(&self, config: &Config, to: Move, at: Option<DateTime<Utc>>) -> Result<()> {
         let actor = self.actor.actor()?;
         let state = database::act(config, async |tasks| {
+            if to == Move::Start {
+                provider::with_key(config, tasks.db()).await.context(
+                    "nothing can be sent (`trunkline dev` sends with TRUNKLINE_OPENPHONE_API_KEY=simulated-api-key)",
+                )?;
+            }
             let mut tx = tasks.begin().await?;
             let state = make_move(&mut tx, self.id, to, at, &actor, tasks.clock().now()).await?;
             tx.commit().await?;

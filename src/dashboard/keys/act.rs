@@ -9,7 +9,7 @@ use poem::{Body, Request, Response, handler};
 use secrecy::ExposeSecret;
 
 use super::show;
-use crate::access::{CreatedKey, KeyError, NewKey, Scopes};
+use crate::access::{CreatedKey, KeyError, KeyId, NewKey, Scopes};
 use crate::dashboard::form::{Fields, address};
 use crate::dashboard::layout::Place;
 use crate::dashboard::visit::{Page, Stop, Visit};
@@ -47,9 +47,7 @@ pub(in crate::dashboard) async fn rotate(
     Path(id): Path<String>,
     body: Body,
 ) -> Page {
-    let visit = pages.admin(request).await?;
-    let id = show::known(&visit, &id)?;
-    let fields = Fields::of_body(body).await.unwrap_or_default();
+    let (visit, id, fields) = sent(pages, request, &id, body).await?;
     let reason = visit.reason(Place::Keys, &fields)?;
     let overlap = length(&visit, fields.get("overlap"))?;
     match pages.gate.access.keys().rotate(&id, overlap, &visit.actor(Some(reason))).await {
@@ -66,14 +64,24 @@ pub(in crate::dashboard) async fn revoke(
     Path(id): Path<String>,
     body: Body,
 ) -> Page {
-    let visit = pages.admin(request).await?;
-    let id = show::known(&visit, &id)?;
-    let fields = Fields::of_body(body).await.unwrap_or_default();
+    let (visit, id, fields) = sent(pages, request, &id, body).await?;
     let reason = visit.reason(Place::Keys, &fields)?;
     match pages.gate.access.keys().revoke(&id, &visit.actor(Some(reason))).await {
         Ok(row) => Ok(see_other(&address(&format!("/keys/{}", row.id), &[("did", Some("revoke"))]))),
         Err(error) => Err(refused(&visit, error)),
     }
+}
+
+/// What was sent to be done to a key, by somebody who may.
+async fn sent<'p>(
+    pages: &'p Pages,
+    request: &Request,
+    id: &str,
+    body: Body,
+) -> Result<(Visit<'p>, KeyId, Fields), Stop> {
+    let visit = pages.admin(request).await?;
+    let id = show::known(&visit, id)?;
+    Ok((visit, id, Fields::of_body(body).await.unwrap_or_default()))
 }
 
 fn length(visit: &Visit<'_>, told: Option<&str>) -> Result<TimeDelta, Stop> {

@@ -98,6 +98,16 @@ impl Browser {
         self.ask("url", &json!({ "url": url })).await;
     }
 
+    /// Logs in with a key, and goes to a page by the menu.
+    pub(crate) async fn enter(&self, site: &str, key: &str, page: &str) {
+        self.go(&format!("{site}/login")).await;
+        self.type_into("#key", key).await;
+        self.click("button").await;
+        self.on("/").await;
+        self.click(&format!("nav a[href='{page}']")).await;
+        self.on(page).await;
+    }
+
     /// The address of the page.
     pub(crate) async fn address(&self) -> String {
         self.run("return location.href").await.as_str().unwrap().to_owned()
