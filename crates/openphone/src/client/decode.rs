@@ -7,8 +7,8 @@ use crate::event::{Call, EventError, Fields, Message, Recording, Summary, Transc
 
 /// A successful answer.
 pub(super) struct Answer {
-    pub(super) text: String,
-    pub(super) answered_at: Option<DateTime<Utc>>,
+    text: String,
+    answered_at: Option<DateTime<Utc>>,
 }
 
 impl Answer {
@@ -57,7 +57,7 @@ impl Answer {
     }
 
     pub(super) fn conversations(&self) -> Result<Page<Conversation>, ApiError> {
-        self.page_of(|fields| {
+        self.page_of("nextPageToken", |fields| {
             let id = fields.id("id").ok_or(DecodeError::NoId)?;
             Ok(Conversation { id, participants: fields.texts("participants") })
         })
@@ -72,14 +72,19 @@ impl Answer {
     }
 
     fn page<T>(&self, read: impl Fn(&View<'_>) -> Result<T, EventError>) -> Result<Page<T>, ApiError> {
-        self.page_of(|fields| item(fields, &read))
+        self.page_of("nextPageToken", |fields| item(fields, &read))
     }
 
-    fn page_of<T>(&self, read: impl Fn(Fields<'_>) -> Result<T, ApiError>) -> Result<Page<T>, ApiError> {
+    /// A page of a list that says under this name where it goes on.
+    pub(super) fn page_of<T>(
+        &self,
+        next: &str,
+        read: impl Fn(Fields<'_>) -> Result<T, ApiError>,
+    ) -> Result<Page<T>, ApiError> {
         let outer = self.outer()?;
         Ok(Page {
             items: outer.objects("data").into_iter().map(read).collect::<Result<_, _>>()?,
-            next_page_token: outer.filled("nextPageToken"),
+            next_page_token: outer.filled(next),
             answered_at: self.answered_at,
         })
     }

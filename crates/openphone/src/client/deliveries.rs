@@ -5,7 +5,6 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::{ApiError, Client, DecodeError, Page, decode::Answer, query::iso, webhooks::API_VERSION};
-use crate::event::Fields;
 
 /// Which deliveries to list, the newest first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,12 +54,8 @@ impl Client {
 
 impl Answer {
     fn deliveries(&self) -> Result<Page<LoggedDelivery>, ApiError> {
-        let outer = self.outer()?;
-        let read = |fields: &Fields<'_>| Ok(LoggedDelivery { id: fields.id("id").ok_or(DecodeError::NoId)? });
-        Ok(Page {
-            items: outer.objects("data").iter().map(read).collect::<Result<_, ApiError>>()?,
-            next_page_token: outer.filled("nextCursor"),
-            answered_at: self.answered_at,
+        self.page_of("nextCursor", |fields| {
+            Ok(LoggedDelivery { id: fields.id("id").ok_or(DecodeError::NoId)? })
         })
     }
 
