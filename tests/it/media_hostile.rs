@@ -6,7 +6,6 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use trunkline_platform::task::TaskState;
 
 use crate::harness::{Env, Program, both_engines, until};
 use crate::kept::Keeper;
@@ -104,13 +103,10 @@ both_engines! {
             .set("TRUNKLINE_WORKERS_QUEUES_MEDIA", (KINDS.len() * EACH).to_string());
         program.start().await.unwrap();
         let (pid, before) = (program.pid().unwrap(), peak_kib(program.pid().unwrap()));
-        let tasks = env.live_tasks();
-        until("every download was tried", async || {
-            let counts = tasks.count_by_kind().await.unwrap();
-            let downloads = || counts.iter().filter(|row| row.kind == "media.download");
-            let untried = keeper.rows("tasks WHERE kind = 'media.download' AND attempt = 0", "id").await;
-            let running = downloads().any(|row| row.state == TaskState::Running);
-            downloads().next().is_some() && untried.is_empty() && !running
+        until("every download's first try has ended", async || {
+            let told = keeper.rows("media", "id").await;
+            let tried = "tasks WHERE kind = 'media.download' AND (attempt > 1 OR attempt = 1 AND state <> 'running')";
+            told.len() == KINDS.len() * EACH && keeper.rows(tried, "id").await.len() == told.len()
         })
         .await;
         let peak = peak_kib(pid);

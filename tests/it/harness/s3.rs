@@ -246,7 +246,8 @@ impl S3 for Scripted {
         &self,
         req: S3Request<CompleteMultipartUploadInput>,
     ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
-        // Answered at once, and kept alive while the parts are put together, as Amazon's does.
+        // Answered at once, kept alive while the parts are put together, and put together even if whoever asked is gone by
+        // then, as Amazon's does.
         let (files, script) = (Arc::clone(&self.files), Arc::clone(&self.script));
         let whole = async move {
             let upload = req.input.upload_id.clone();
@@ -257,8 +258,9 @@ impl S3 for Scripted {
             script.with(|state| state.uploads.remove(&upload));
             Ok(answer)
         };
+        let whole = tokio::spawn(whole);
         Ok(S3Response::new(CompleteMultipartUploadOutput {
-            future: Some(Box::pin(whole)),
+            future: Some(Box::pin(async { whole.await.map_err(|died| s3_error!(died, InternalError))? })),
             ..CompleteMultipartUploadOutput::default()
         }))
     }
