@@ -43,7 +43,7 @@ use crate::admin::{self, Desk};
 use crate::campaign_rules::CampaignRules;
 use crate::config::Config;
 use crate::correlation::CorrelationIds;
-use crate::dashboard::{self, Pages};
+use crate::dashboard::{self, Pace, Pages, Viewers};
 use crate::health::Probes;
 use crate::receiver::{self, ReceiverMetrics, ReceiverSettings, WebhookEndpoint};
 use crate::replays::Replays;
@@ -337,6 +337,7 @@ impl App {
             zone: self.config.business.timezone,
             scans: self.services.media.scanner.is_some(),
             settings: self.config.origins().into(),
+            viewers: Viewers::new(Pace::of(self.config.admin.live), stop.child_token()),
         };
         dashboard::routes(pages).nest("/api/v1", api)
     }

@@ -168,6 +168,7 @@ pub(super) fn out_of_range(config: &Config, settings: &BTreeMap<String, Setting>
         ("media.clamd_timeout", config.media.clamd_timeout, second, second * 300),
         ("forward.timeout", config.forward.timeout, second, second * 60),
         ("admin.session", config.admin.session, second * 60, HOUR * 24 * 30),
+        ("admin.live", config.admin.live, second, HOUR),
         ("media.s3.presign", config.media.s3.presign.unwrap_or(second * 10), second * 10, HOUR),
         ("contacts.help_period", config.contacts.help_period, minute, HOUR * 24 * 30),
         ("campaigns.breaker.window", config.campaigns.breaker.window, minute, HOUR * 24),

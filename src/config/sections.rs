@@ -234,6 +234,8 @@ pub struct AdminConfig {
     pub rate_burst: NonZeroU32,
     #[serde(deserialize_with = "units::duration")]
     pub session: Duration,
+    #[serde(deserialize_with = "units::duration")]
+    pub live: Duration,
 }
 
 impl AdminConfig {

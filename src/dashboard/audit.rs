@@ -50,7 +50,7 @@ pub(super) async fn list(Data(pages): Data<&Arc<Pages>>, request: &Request) -> P
                 ("action", fields.get("action")), ("before", Some(&last))]))
         }
     };
-    Ok(visit.page(Place::Audit, "Audit", &content))
+    Ok(visit.live(Place::Audit, "Audit", &content))
 }
 
 fn entries(visit: &Visit<'_>, rows: &[AuditRow]) -> Markup {

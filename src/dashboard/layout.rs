@@ -6,9 +6,11 @@ use poem::http::{HeaderName, StatusCode, header};
 
 use crate::access::{Caller, Denied, Scope};
 
-/// Everything comes from here, nothing runs, and no other page may show ours.
-const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; media-src 'self'; form-action 'self'; \
-    frame-ancestors 'none'; base-uri 'none'";
+/// Everything comes from here, nothing runs but our one file of script, and no other page may show ours.
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; \
+    media-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+/// What the frame of a page says that is kept up to date. Content cannot say it: its quotes are escaped.
+const LIVE: &str = "<main id=\"content\" data-live=\"";
 
 /// Where a page stands in the menu.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -38,21 +40,35 @@ impl Place {
     }
 }
 
-const MENU: [(Place, &str, &str); 13] = [
-    (Place::Overview, "/", "Overview"),
-    (Place::DeadLetters, "/dead", "Dead letters"),
-    (Place::Tasks, "/tasks", "Tasks"),
-    (Place::Events, "/events", "Events"),
-    (Place::Schedules, "/schedules", "Schedules"),
-    (Place::Queues, "/queues", "Queues"),
-    (Place::Campaigns, "/campaigns", "Campaigns"),
-    (Place::Contacts, "/contacts", "Contacts"),
-    (Place::Calls, "/calls", "Calls"),
-    (Place::Media, "/media", "Media"),
-    (Place::Keys, "/keys", "Keys"),
-    (Place::Audit, "/audit", "Audit"),
-    (Place::System, "/system", "System"),
+/// The pages, and the key that leads there after `g`.
+const MENU: [(Place, &str, &str, &str); 13] = [
+    (Place::Overview, "/", "Overview", "o"),
+    (Place::DeadLetters, "/dead", "Dead letters", "d"),
+    (Place::Tasks, "/tasks", "Tasks", "t"),
+    (Place::Events, "/events", "Events", "e"),
+    (Place::Schedules, "/schedules", "Schedules", "s"),
+    (Place::Queues, "/queues", "Queues", "q"),
+    (Place::Campaigns, "/campaigns", "Campaigns", "c"),
+    (Place::Contacts, "/contacts", "Contacts", "p"),
+    (Place::Calls, "/calls", "Calls", "l"),
+    (Place::Media, "/media", "Media", "m"),
+    (Place::Keys, "/keys", "Keys", "k"),
+    (Place::Audit, "/audit", "Audit", "a"),
+    (Place::System, "/system", "System", "y"),
 ];
+
+/// How a page is kept up to date.
+pub(super) struct Live {
+    /// The address that is looked at.
+    pub(super) of: String,
+    /// After how many seconds a browser without script asks for it again.
+    pub(super) without_script: Option<u32>,
+}
+
+/// Whether this is a page that is kept up to date.
+pub(super) fn is_live(page: &str) -> bool {
+    page.contains(LIVE)
+}
 
 /// A page for whoever is in.
 pub(super) fn within(
@@ -61,29 +77,45 @@ pub(super) fn within(
     title: &str,
     caller: &Caller,
     content: &Markup,
+    live: Option<&Live>,
 ) -> Response {
+    let entries = || MENU.into_iter().filter(|(entry, ..)| entry.is_for(caller));
     let head = html! {
         a.skip href="#content" { "Skip to the content" }
         header {
             strong { a href="/" { "Trunkline" } }
             nav aria-label="Pages" {
-                @for (entry, path, name) in MENU.into_iter().filter(|(entry, ..)| entry.is_for(caller)) {
-                    a href=(path) aria-current=[(entry == place).then_some("page")] { (name) }
+                @for (entry, path, name, key) in entries() {
+                    a href=(path) data-key=(key) aria-current=[(entry == place).then_some("page")] { (name) }
                 }
                 a href="/api/v1/docs" { "API" }
             }
             form.inline method="post" action="/logout" {
+                span.note #live hidden {}
                 span.note { (caller.name) " " }
+                button.quiet #keys-button type="button" hidden { "Keys" }
                 button.quiet type="submit" { "Log out" }
             }
         }
+        dialog #keys aria-labelledby="keys-title" {
+            h2 #keys-title { "Keys" }
+            dl {
+                dt { kbd { "/" } } dd { "Search" }
+                dt { kbd { "?" } } dd { "These keys" }
+                @for (_, _, name, key) in entries() { dt { kbd { "g" } " " kbd { (key) } } dd { (name) } }
+            }
+            form.buttons method="dialog" {
+                button type="submit" { "Close" }
+                button.quiet #keys-switch type="button" { "Turn the keys off" }
+            }
+        }
     };
-    answer(status, title, &head, content)
+    answer(status, title, &head, content, live)
 }
 
 /// A page for whoever is not.
 pub(super) fn outside(status: StatusCode, title: &str, content: &Markup) -> Response {
-    answer(status, title, &html! {}, content)
+    answer(status, title, &html! {}, content, None)
 }
 
 /// A page that says why there is none.
@@ -99,7 +131,8 @@ pub(super) fn failure(denied: &Denied) -> Response {
     outside(status, "Not now", &html! { h1 { "Not now" } p.problem role="alert" { (says) } })
 }
 
-fn answer(status: StatusCode, title: &str, head: &Markup, content: &Markup) -> Response {
+fn answer(status: StatusCode, title: &str, head: &Markup, content: &Markup, live: Option<&Live>) -> Response {
+    let again = live.and_then(|live| Some(format!("{}; url={}", live.without_script?, live.of)));
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -109,8 +142,10 @@ fn answer(status: StatusCode, title: &str, head: &Markup, content: &Markup) -> R
                 title { (title) " · Trunkline" }
                 link rel="stylesheet" href="/assets/style.css";
                 link rel="icon" href="data:,";
+                script src="/assets/script.js" defer {}
+                @if let Some(again) = again { noscript { meta http-equiv="refresh" content=(again); } }
             }
-            body { (head) main #content tabindex="-1" { (content) } }
+            body { (head) main #content data-live=[live.map(|live| &live.of)] tabindex="-1" { (content) } }
         }
     };
     Response::builder()

@@ -1,4 +1,5 @@
 //! The pages for people, made on the server and whole without script. They stand behind the same door as the API.
+//! `script.js` adds keys, and takes what `live` sends.
 //!
 //! * `overview`: is it well, and if not, what to do about it. `runbook`: how.
 //! * `dead`: dead letters, by what they died of; what can be done to them is shown before it is done.
@@ -8,7 +9,7 @@
 //! * `contacts`: those whom it can be sent to, and whether they may be texted. `sends`: one text, and what became of it.
 //! * `calls`: what was said and written, and what calls came to. `media`: files.
 //! * `keys`: who may come in. `system`: what it is made of, and whether that is well.
-//! * `visit`: who looks and what they may. `layout`: the frame. `form`: queries and forms. `parts`: what pages repeat. `people`:
+//! * `visit`: who looks and what they may. `layout`: the frame. `live`: pages kept up to date. `form`: queries and forms. `parts`: what pages repeat. `people`:
 //!   numbers and filters as people write them.
 
 mod audit;
@@ -20,6 +21,7 @@ mod events;
 mod form;
 mod keys;
 mod layout;
+mod live;
 mod login;
 mod media;
 mod overview;
@@ -38,7 +40,7 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 use poem::endpoint::make_sync;
-use poem::http::{HeaderValue, StatusCode, header};
+use poem::http::{StatusCode, header};
 use poem::{Endpoint, EndpointExt, IntoResponse, Response, Route, get, post};
 use trunkline_jobs::contacts::number::Country;
 use trunkline_jobs::secrets::Vault;
@@ -46,12 +48,15 @@ use trunkline_platform::job::Jobs;
 use trunkline_platform::schedule::Schedules;
 use trunkline_platform::task::Tasks;
 
+pub use live::{Pace, Viewers};
+
 use crate::access::gate::Gate;
 use crate::campaign_rules::CampaignRules;
 use crate::config::Origin;
 use crate::health::Probes;
 use crate::replays::Replays;
 
+const SCRIPT: &str = include_str!("script.js");
 const STYLE: &str = include_str!("style.css");
 /// A page is not waited for any longer.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -75,26 +80,35 @@ pub struct Pages {
     pub scans: bool,
     /// What the process runs by, fit to be shown.
     pub settings: Arc<[Origin]>,
+    pub viewers: Viewers,
 }
 
 /// The pages, to be put beside what else a process answers.
 pub fn routes(pages: Pages) -> Route {
     let pages = Arc::new(pages);
+    let live = live::Live { pages: Arc::clone(&pages), maker: Arc::new(made(&pages)) };
+    made(&pages)
+        .at("/live", get(live))
+        .at("/assets/style.css", get(asset("text/css; charset=utf-8", STYLE)))
+        .at("/assets/script.js", get(asset("text/javascript; charset=utf-8", SCRIPT)))
+}
+
+/// The pages themselves.
+fn made(pages: &Arc<Pages>) -> Route {
     macro_rules! page {
         ($method:ident $handler:path) => {
-            $method($handler.data(Arc::clone(&pages)))
+            $method($handler.data(Arc::clone(pages)))
         };
     }
     Route::new()
         .at("/", page!(get overview::show))
-        .at("/login", get(login::form.data(Arc::clone(&pages))).post(login::enter.data(Arc::clone(&pages))))
+        .at("/login", get(login::form.data(Arc::clone(pages))).post(login::enter.data(Arc::clone(pages))))
         .at("/logout", page!(post login::leave))
         .at("/dead", page!(get dead::list::groups))
         .at("/dead/list", page!(get dead::list::list))
         .at(
             "/dead/act",
-            get(dead::act::rehearse.data(Arc::clone(&pages)))
-                .post(dead::act::perform.data(Arc::clone(&pages))),
+            get(dead::act::rehearse.data(Arc::clone(pages))).post(dead::act::perform.data(Arc::clone(pages))),
         )
         .at("/dead/replays/:id", page!(get dead::replay::replay))
         .at("/dead/replays/:id/stop", page!(post dead::replay::stop))
@@ -104,15 +118,15 @@ pub fn routes(pages: Pages) -> Route {
         .at("/tasks/:id/change", page!(post tasks::act::change))
         .at(
             "/tasks/:id/edit",
-            get(tasks::edit::edit.data(Arc::clone(&pages)))
-                .post(tasks::edit::try_edit.data(Arc::clone(&pages))),
+            get(tasks::edit::edit.data(Arc::clone(pages)))
+                .post(tasks::edit::try_edit.data(Arc::clone(pages))),
         )
         .at("/events", page!(get events::list::list))
         .at("/events/:id", page!(get events::show::show))
         .at(
             "/events/replay",
-            get(events::act::rehearse.data(Arc::clone(&pages)))
-                .post(events::act::perform.data(Arc::clone(&pages))),
+            get(events::act::rehearse.data(Arc::clone(pages)))
+                .post(events::act::perform.data(Arc::clone(pages))),
         )
         .at("/events/replays", page!(get events::replays::list))
         .at("/events/replays/:id", page!(get events::replays::show))
@@ -127,22 +141,22 @@ pub fn routes(pages: Pages) -> Route {
         .at("/campaigns", page!(get campaigns::list::list))
         .at(
             "/campaigns/new",
-            get(campaigns::build::blank.data(Arc::clone(&pages)))
-                .post(campaigns::build::make.data(Arc::clone(&pages))),
+            get(campaigns::build::blank.data(Arc::clone(pages)))
+                .post(campaigns::build::make.data(Arc::clone(pages))),
         )
         .at("/campaigns/:id", page!(get campaigns::show::show))
         .at(
             "/campaigns/:id/edit",
-            get(campaigns::build::edit.data(Arc::clone(&pages)))
-                .post(campaigns::build::change.data(Arc::clone(&pages))),
+            get(campaigns::build::edit.data(Arc::clone(pages)))
+                .post(campaigns::build::change.data(Arc::clone(pages))),
         )
         .at("/campaigns/:id/plan", page!(get campaigns::flight::show))
         .at("/campaigns/:id/preview", page!(get campaigns::preview::show))
         .at("/campaigns/:id/recipients", page!(get campaigns::recipients::list))
         .at(
             "/campaigns/:id/:act",
-            get(campaigns::act::rehearse.data(Arc::clone(&pages)))
-                .post(campaigns::act::perform.data(Arc::clone(&pages))),
+            get(campaigns::act::rehearse.data(Arc::clone(pages)))
+                .post(campaigns::act::perform.data(Arc::clone(pages))),
         )
         .at("/contacts", page!(get contacts::list::list))
         .at("/contacts/find", page!(get contacts::list::find))
@@ -156,7 +170,7 @@ pub fn routes(pages: Pages) -> Route {
         .at("/calls/:id", page!(get calls::show::show))
         .at(
             "/keys",
-            get(keys::list::list.data(Arc::clone(&pages))).post(keys::act::create.data(Arc::clone(&pages))),
+            get(keys::list::list.data(Arc::clone(pages))).post(keys::act::create.data(Arc::clone(pages))),
         )
         .at("/keys/:id", page!(get keys::show::show))
         .at("/keys/:id/rotate", page!(post keys::act::rotate))
@@ -165,16 +179,15 @@ pub fn routes(pages: Pages) -> Route {
         .at("/media/:id", page!(get media::show::show))
         .at("/media/:id/:act", page!(post media::act::perform))
         .at("/system", page!(get system::show))
-        .at("/assets/style.css", get(style()))
 }
 
-fn style() -> impl Endpoint<Output = Response> {
-    make_sync(|_| {
+fn asset(content_type: &'static str, content: &'static str) -> impl Endpoint<Output = Response> {
+    make_sync(move |_| {
         Response::builder()
-            .content_type("text/css; charset=utf-8")
+            .content_type(content_type)
             .header(header::CACHE_CONTROL, "public, max-age=300")
             .header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")
-            .body(STYLE)
+            .body(content)
     })
 }
 
@@ -184,18 +197,4 @@ fn see_other(place: &str) -> Response {
         .with_header(header::LOCATION, place)
         .with_header(header::CACHE_CONTROL, "no-store")
         .into_response()
-}
-
-/// The page comes anew every other second, without script.
-fn again(mut page: Response) -> Response {
-    page.headers_mut().insert(header::REFRESH, HeaderValue::from_static("2"));
-    page
-}
-
-/// The page of this address, which tells no more what was just done, comes after so many seconds.
-fn again_at(place: &str, seconds: u32, mut page: Response) -> Response {
-    if let Ok(value) = HeaderValue::try_from(format!("{seconds}; url={place}")) {
-        page.headers_mut().insert(header::REFRESH, value);
-    }
-    page
 }

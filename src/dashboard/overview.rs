@@ -46,7 +46,7 @@ pub(super) async fn show(Data(pages): Data<&Arc<Pages>>, request: &Request) -> P
             }
         }
     };
-    Ok(visit.page(Place::Overview, "Overview", &content))
+    Ok(visit.live(Place::Overview, "Overview", &content))
 }
 
 fn verdict(troubles: &[Trouble]) -> Markup {

@@ -46,7 +46,7 @@ pub(super) async fn list(Data(pages): Data<&Arc<Pages>>, request: &Request) -> P
             }
         }
     };
-    Ok(visit.page(Place::Queues, "Queues", &content))
+    Ok(visit.live(Place::Queues, "Queues", &content))
 }
 
 /// `POST /queues/:name/pause`, `POST /queues/:name/resume`

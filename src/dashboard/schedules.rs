@@ -49,7 +49,7 @@ pub(super) async fn list(Data(pages): Data<&Arc<Pages>>, request: &Request) -> P
             }
         }
     };
-    Ok(visit.page(Place::Schedules, "Schedules", &content))
+    Ok(visit.live(Place::Schedules, "Schedules", &content))
 }
 
 /// `GET /schedules/:name`
@@ -84,7 +84,7 @@ pub(super) async fn show(
         (history(&visit, shown))
         @if let Some(last) = last { (parts::next(&format!("/schedules/{}", schedule.name), &[("before", Some(&last))])) }
     };
-    Ok(visit.page(Place::Schedules, &schedule.name, &content))
+    Ok(visit.live(Place::Schedules, &schedule.name, &content))
 }
 
 fn about(visit: &Visit<'_>, schedule: &Schedule, state: Option<&ScheduleState>) -> Markup {

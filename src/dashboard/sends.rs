@@ -46,7 +46,7 @@ pub(super) async fn show(Data(pages): Data<&Arc<Pages>>, request: &Request, Path
         (visit.way_to_unmask(unmask, &format!("/sends/{}", row.id)))
         @if let Some(evidence) = &row.evidence { h2 { "What was seen of it" } (parts::json(&view.json(evidence))) }
     };
-    Ok(visit.page(Place::Contacts, "Text", &content))
+    Ok(visit.live(Place::Contacts, "Text", &content))
 }
 
 fn about(visit: &Visit<'_>, row: &SendRow, turn: Option<i64>, view: View) -> Markup {

@@ -41,7 +41,7 @@ pub(super) async fn show(Data(pages): Data<&Arc<Pages>>, request: &Request) -> P
             (settings(&pages.settings))
         }
     };
-    Ok(visit.page(Place::System, "System", &content))
+    Ok(visit.live(Place::System, "System", &content))
 }
 
 fn dependencies(visit: &Visit<'_>, checks: &Checks) -> Markup {

@@ -5,12 +5,13 @@ use std::net::IpAddr;
 use chrono::{DateTime, SecondsFormat, Utc};
 use maud::{Markup, html};
 use poem::http::StatusCode;
+use poem::http::uri::PathAndQuery;
 use poem::{Request, Response};
 use trunkline_platform::audit::{Act, Actor};
 use trunkline_platform::db::DbError;
 
 use super::form::{Fields, address};
-use super::layout::{self, Place};
+use super::layout::{self, Live, Place};
 use super::{Pages, see_other};
 use crate::access::{Caller, Denied, Scope, Scopes};
 use crate::mask::View;
@@ -21,6 +22,7 @@ pub(super) struct Visit<'p> {
     pub(super) caller: Caller,
     pub(super) now: DateTime<Utc>,
     source: IpAddr,
+    address: String,
 }
 
 /// A page instead of the one that was asked for.
@@ -53,25 +55,45 @@ impl Pages {
             None => see_other("/login").into(),
         })?;
         self.gate.access.allow(&caller, Scopes::of(&[scope]), source)?;
-        Ok(Visit { pages: self, caller, now: self.tasks.clock().now(), source })
+        let address = request.uri().path_and_query().map_or("/", PathAndQuery::as_str).to_owned();
+        Ok(Visit { pages: self, caller, now: self.tasks.clock().now(), source, address })
     }
 }
 
 impl Visit<'_> {
     pub(super) fn page(&self, place: Place, title: &str, content: &Markup) -> Response {
-        layout::within(StatusCode::OK, place, title, &self.caller, content)
+        layout::within(StatusCode::OK, place, title, &self.caller, content, None)
+    }
+
+    /// A page that is kept up to date; without script it comes anew when it is asked for.
+    pub(super) fn live(&self, place: Place, title: &str, content: &Markup) -> Response {
+        self.live_at(&self.address, None, place, title, content)
+    }
+
+    /// A page that is kept up to date as what is at an address, and that comes anew without script, too, every so many seconds.
+    pub(super) fn live_at(
+        &self,
+        of: &str,
+        without_script: Option<u32>,
+        place: Place,
+        title: &str,
+        content: &Markup,
+    ) -> Response {
+        // Each look at people is one in the audit.
+        let live = (!of.contains("unmask=")).then(|| Live { of: of.to_owned(), without_script });
+        layout::within(StatusCode::OK, place, title, &self.caller, content, live.as_ref())
     }
 
     /// There is no such thing.
     pub(super) fn missing(&self, place: Place, what: &str) -> Stop {
         let content = html! { h1 { "There is no " (what) } };
-        layout::within(StatusCode::NOT_FOUND, place, "Not there", &self.caller, &content).into()
+        layout::within(StatusCode::NOT_FOUND, place, "Not there", &self.caller, &content, None).into()
     }
 
     /// What was sent cannot be meant, or cannot be done.
     pub(super) fn refuse(&self, place: Place, why: &str) -> Stop {
         let content = html! { h1 { "This cannot be done" } p.problem role="alert" { (why) } };
-        layout::within(StatusCode::BAD_REQUEST, place, "Not done", &self.caller, &content).into()
+        layout::within(StatusCode::BAD_REQUEST, place, "Not done", &self.caller, &content, None).into()
     }
 
     /// Why they act, which the audit keeps.

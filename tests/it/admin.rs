@@ -1,6 +1,7 @@
 //! The API for operators, asked as a stranger would and as those would who hold keys.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::TimeDelta;
 use poem::listener::{Acceptor, Listener, TcpListener};
@@ -20,7 +21,7 @@ use trunkline::admin::{self, Desk};
 use trunkline::campaign_rules::CampaignRules;
 use trunkline::config::{Config, Flags, Origin};
 use trunkline::correlation::CorrelationIds;
-use trunkline::dashboard::{self, Pages};
+use trunkline::dashboard::{self, Pace, Pages, Viewers};
 use trunkline::health::Probes;
 use trunkline::paths;
 use trunkline::replays::Replays;
@@ -35,6 +36,9 @@ use trunkline_platform::task::{NewTask, Tasks};
 use crate::harness::{Act, Acts, Env, Play, both_engines, registry};
 use crate::kept::{forward, no_secrets, store};
 use crate::provider::process;
+
+/// Whoever looks at a page sees at once what becomes of it.
+const SWIFT: Pace = Pace { least: Duration::from_millis(500), share: 0.5 };
 
 /// The pages and the API on a port of their own, on a test's database and clock.
 pub(crate) struct Site {
@@ -102,6 +106,7 @@ impl Site {
             zone: chrono_tz::UTC,
             scans: true,
             settings: run_by(),
+            viewers: Viewers::new(SWIFT, CancellationToken::new()),
         };
         let routes: Route = dashboard::routes(pages).nest("/api/v1", api);
         let acceptor = TcpListener::bind("127.0.0.1:0").into_acceptor().await.unwrap();

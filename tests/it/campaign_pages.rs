@@ -92,8 +92,8 @@ both_engines! {
         assert_eq!(send(&site, "/campaigns/1/start", &key, &WHY).await.as_deref(), Ok("/campaigns/1?did=start"));
         stage.pass(TimeDelta::seconds(30)).await;
         let goes = site.get("/campaigns/1", &key).await;
-        assert_eq!(goes.headers()["refresh"], "2; url=/campaigns/1", "it looks again by itself");
         let goes = goes.text().await.unwrap();
+        assert!(goes.contains("http-equiv=\"refresh\" content=\"2; url=/campaigns/1\""), "without script it looks again: {goes}");
         assert!(goes.contains("Planned by now") && goes.contains("/campaigns/1/pause") && !goes.contains("name=\"reason\""), "{goes}");
 
         assert!(page(&site, "/campaigns/1/pause", &key).await.contains("would wait until it is resumed"));
@@ -103,8 +103,8 @@ both_engines! {
         stage.pass(TimeDelta::minutes(10)).await;
         assert_eq!(stage.accepted().len(), left, "nothing leaves while it is held");
         let held = site.get("/campaigns/1", &key).await;
-        assert!(!held.headers().contains_key("refresh"));
         let held = held.text().await.unwrap();
+        assert!(!held.contains("http-equiv=\"refresh\""), "{held}");
         assert!(held.contains("Held: a typo?") && held.contains(&format!("<strong>{left}</strong> of 30 have left")), "{held}");
         let beside = page(&site, "/campaigns/1/plan", &key).await;
         assert!(beside.contains("As it was planned, and as it came") && beside.contains("class=\"planned\""), "{beside}");

@@ -48,6 +48,7 @@ mod leases;
 mod limits;
 mod lines;
 mod listening;
+mod live_pages;
 mod media;
 mod media_checks;
 mod media_fresh;

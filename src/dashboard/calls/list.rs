@@ -53,7 +53,7 @@ pub(in crate::dashboard) async fn list(Data(pages): Data<&Arc<Pages>>, request: 
             }
         }
     };
-    Ok(visit.page(Place::Calls, "Calls", &content))
+    Ok(visit.live(Place::Calls, "Calls", &content))
 }
 
 fn search(fields: &Fields) -> Markup {

@@ -40,7 +40,7 @@ pub(in crate::dashboard) async fn list(Data(pages): Data<&Arc<Pages>>, request: 
         (table(&visit, shown))
         @if let Some(last) = last { (parts::next("/campaigns", &[("state", word), ("before", Some(&last))])) }
     };
-    Ok(visit.page(Place::Campaigns, "Campaigns", &content))
+    Ok(visit.live(Place::Campaigns, "Campaigns", &content))
 }
 
 fn table(visit: &Visit<'_>, rows: &[CampaignRow]) -> Markup {

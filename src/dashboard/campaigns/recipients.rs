@@ -76,7 +76,7 @@ pub(in crate::dashboard) async fn list(
             (parts::next(&place, &[named[0], named[1], ("after", Some(next)), ("unmask", unmasked)]))
         }
     };
-    Ok(visit.page(Place::Campaigns, "Recipients", &content))
+    Ok(visit.live(Place::Campaigns, "Recipients", &content))
 }
 
 fn table(visit: &Visit<'_>, rows: &[RecipientRow], view: View) -> Markup {

@@ -14,7 +14,7 @@ use super::{figures, foreseen, found, report};
 use crate::dashboard::form::Fields;
 use crate::dashboard::layout::Place;
 use crate::dashboard::visit::{Page, Visit};
-use crate::dashboard::{Pages, again_at, parts};
+use crate::dashboard::{Pages, parts};
 use crate::mask::View;
 
 /// The latest times the breaker stopped it.
@@ -62,12 +62,10 @@ pub(in crate::dashboard) async fn show(
         (figures::trips(&visit, &trips))
         (plan(&campaign))
     };
-    let page = visit.page(Place::Campaigns, &format!("Campaign {}", campaign.id), &content);
     let seconds = if campaign.recipients > QUICK { SECONDS_OF_MANY } else { SECONDS };
-    Ok(match campaign.state {
-        State::Running => again_at(&format!("/campaigns/{}", campaign.id), seconds, page),
-        _ => page,
-    })
+    let again = (campaign.state == State::Running).then_some(seconds);
+    let (place, title) = (format!("/campaigns/{}", campaign.id), format!("Campaign {}", campaign.id));
+    Ok(visit.live_at(&place, again, Place::Campaigns, &title, &content))
 }
 
 /// What can be done to it from where it is. Nothing is done yet by any of them.

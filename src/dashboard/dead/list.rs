@@ -48,7 +48,7 @@ pub(in crate::dashboard) async fn groups(Data(pages): Data<&Arc<Pages>>, request
             }
         }
     };
-    Ok(visit.page(Place::DeadLetters, "Dead letters", &content))
+    Ok(visit.live(Place::DeadLetters, "Dead letters", &content))
 }
 
 fn group_table(visit: &Visit<'_>, found: &[DeadGroup]) -> Markup {
@@ -131,7 +131,7 @@ pub(in crate::dashboard) async fn list(Data(pages): Data<&Arc<Pages>>, request: 
             }
         }
     };
-    Ok(visit.page(Place::DeadLetters, "Dead letters", &content))
+    Ok(visit.live(Place::DeadLetters, "Dead letters", &content))
 }
 
 fn search(wanted: &Wanted) -> Markup {

@@ -10,7 +10,7 @@ use trunkline_platform::task::dead::Stopped;
 use super::wanted::Wanted;
 use crate::dashboard::layout::Place;
 use crate::dashboard::visit::Page;
-use crate::dashboard::{Pages, again, parts, see_other};
+use crate::dashboard::{Pages, parts, see_other};
 use crate::mask;
 use crate::replays::ReplayNow;
 
@@ -41,8 +41,8 @@ pub(in crate::dashboard) async fn replay(
         }
         p { a href="/dead" { "Dead letters" } " · " a href="/audit?action=task.retry" { "Audit" } }
     };
-    let page = visit.page(Place::DeadLetters, "Replay", &content);
-    Ok(if now.ended_at.is_none() { again(page) } else { page })
+    let again = now.ended_at.is_none().then_some(2);
+    Ok(visit.live_at(&format!("/dead/replays/{id}"), again, Place::DeadLetters, "Replay", &content))
 }
 
 fn standing(now: &ReplayNow) -> Markup {

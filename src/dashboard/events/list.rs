@@ -57,7 +57,7 @@ pub(in crate::dashboard) async fn list(Data(pages): Data<&Arc<Pages>>, request: 
             }
         }
     };
-    Ok(visit.page(Place::Events, "Events", &content))
+    Ok(visit.live(Place::Events, "Events", &content))
 }
 
 fn search(fields: &Fields) -> Markup {

@@ -12,7 +12,7 @@ use crate::access::Scope;
 use crate::dashboard::form::{self, Fields, address, hidden};
 use crate::dashboard::layout::Place;
 use crate::dashboard::visit::Page;
-use crate::dashboard::{Pages, again, parts};
+use crate::dashboard::{Pages, parts};
 use crate::mask::View;
 
 const PAGE: u32 = 50;
@@ -49,7 +49,7 @@ pub(in crate::dashboard) async fn list(Data(pages): Data<&Arc<Pages>>, request: 
         }
         @if let Some(last) = last { (parts::next("/events/replays", &[("before", Some(&last))])) }
     };
-    Ok(visit.page(Place::Events, "Replays of events", &content))
+    Ok(visit.live(Place::Events, "Replays of events", &content))
 }
 
 /// `GET /events/replays/:id`
@@ -96,8 +96,8 @@ pub(in crate::dashboard) async fn show(
             a href="/events/replays" { "Replays" }
         }
     };
-    let page = visit.page(Place::Events, &format!("Replay {}", row.id), &content);
-    Ok(if row.is_running() { again(page) } else { page })
+    let (place, title) = (format!("/events/replays/{}", row.id), format!("Replay {}", row.id));
+    Ok(visit.live_at(&place, row.is_running().then_some(2), Place::Events, &title, &content))
 }
 
 /// What can be done to it.

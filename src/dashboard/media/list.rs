@@ -51,7 +51,7 @@ pub(in crate::dashboard) async fn list(Data(pages): Data<&Arc<Pages>>, request: 
             (parts::next("/media", &[&named[..], &[("pictures", pictures.then_some("yes")), ("before", Some(last.as_str()))]].concat()))
         }
     };
-    Ok(visit.page(Place::Media, "Files", &content))
+    Ok(visit.live(Place::Media, "Files", &content))
 }
 
 /// Each state and each owner as a link, the chosen ones told apart.

@@ -51,7 +51,7 @@ pub(in crate::dashboard) async fn list(Data(pages): Data<&Arc<Pages>>, request: 
         @if unclear.is_none() { (table(&visit, shown)) }
         @if let Some(last) = last { (parts::next("/tasks", &[("q", fields.get("q")), ("before", Some(&last))])) }
     };
-    Ok(visit.page(Place::Tasks, "Tasks", &content))
+    Ok(visit.live(Place::Tasks, "Tasks", &content))
 }
 
 fn table(visit: &Visit<'_>, rows: &[TaskRow]) -> Markup {

@@ -62,7 +62,7 @@ pub(in crate::dashboard) async fn show(
         (visit.way_to_unmask(unmask, &format!("/tasks/{}", row.id)))
         @if !attempts.is_empty() { h2 { "Attempts that did not succeed" } (failures(&visit, &attempts, view)) }
     };
-    Ok(visit.page(Place::Tasks, &format!("Task {}", row.id), &content))
+    Ok(visit.live(Place::Tasks, &format!("Task {}", row.id), &content))
 }
 
 fn about(visit: &Visit<'_>, row: &TaskRow, view: View) -> Markup {

@@ -119,13 +119,21 @@ impl Browser {
     }
 
     pub(crate) async fn type_into(&self, selector: &str, text: &str) {
-        let element = self.find(selector).await;
-        self.ask(&format!("element/{element}/value"), &json!({ "text": text })).await;
+        self.act(selector, "value", &json!({ "text": text })).await;
     }
 
     pub(crate) async fn click(&self, selector: &str) {
-        let element = self.find(selector).await;
-        self.ask(&format!("element/{element}/click"), &json!({})).await;
+        self.act(selector, "click", &json!({})).await;
+    }
+
+    /// Presses keys where the page has its focus.
+    pub(crate) async fn press(&self, keys: &str) {
+        let press = |key: char| {
+            [json!({ "type": "keyDown", "value": key }), json!({ "type": "keyUp", "value": key })]
+        };
+        let actions: Vec<Value> = keys.chars().flat_map(press).collect();
+        let keyboard = json!({ "actions": [{ "type": "key", "id": "keyboard", "actions": actions }] });
+        self.ask("actions", &keyboard).await;
     }
 
     /// Runs a script in the page and answers what it returns.
@@ -182,13 +190,32 @@ impl Browser {
         found[ELEMENT].as_str().unwrap_or_else(|| panic!("no {selector}: {found}")).to_owned()
     }
 
+    /// Does something with an element; with the one in its place, when a live page put another there while it was done.
+    async fn act(&self, selector: &str, act: &str, body: &Value) {
+        const REPLACED: [&str; 3] =
+            ["stale element reference", "element not interactable", "element click intercepted"];
+        until(&format!("{act} {selector}"), async || {
+            let element = self.find(selector).await;
+            match self.attempt(&format!("element/{element}/{act}"), body).await {
+                Ok(_) => true,
+                Err(error) if REPLACED.iter().any(|name| error["error"] == *name) => false,
+                Err(error) => panic!("{act} {selector}: {}", error["message"]),
+            }
+        })
+        .await;
+    }
+
     async fn ask(&self, command: &str, body: &Value) -> Value {
+        let answer = self.attempt(command, body).await;
+        answer.unwrap_or_else(|error| panic!("{command}: {}", error["message"]))
+    }
+
+    async fn attempt(&self, command: &str, body: &Value) -> Result<Value, Value> {
         let url = format!("{}/{command}", self.session);
         let answer = self.client.post(url).json(body).send().await.unwrap();
         let status = answer.status();
-        let mut answer: Value = answer.json().await.unwrap();
-        assert!(status.is_success(), "{command}: {}", answer["value"]["message"]);
-        answer["value"].take()
+        let value = answer.json::<Value>().await.unwrap()["value"].take();
+        if status.is_success() { Ok(value) } else { Err(value) }
     }
 }
 
