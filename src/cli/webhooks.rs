@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::{Args, Subcommand};
 use serde_json::json;
-use trunkline_jobs::secrets::{Purpose, State};
+use trunkline_jobs::secrets::{Purpose, SecretRow};
 use trunkline_jobs::subscriptions::{self, Action as Step, Care, Look, ToldRow};
 use trunkline_openphone::client::Subscription;
 use trunkline_openphone::signature::Scheme;
@@ -362,15 +362,18 @@ async fn standing(care: &Care<'_>, look: &Look) -> Result<Standing> {
     let older: Vec<&&Subscription> = ours.iter().filter(|one| one.scheme == Scheme::Legacy).collect();
     let now = care.clock.now();
     let secrets = care.vault.standing(now).await?;
-    let secret = secrets.iter().find(|one| {
-        present.is_some_and(|present| present.id == one.row.name)
-            && one.row.purpose == Purpose::Standard
-            && one.row.state == State::Active
-    });
+    // A rotation in the middle of the move begins no count anew.
+    let versions: Vec<&SecretRow> = secrets
+        .iter()
+        .map(|one| &one.row)
+        .filter(|row| present.is_some_and(|present| present.id == row.name))
+        .filter(|row| row.purpose == Purpose::Standard && !row.is_awaited())
+        .collect();
+    let since = versions.iter().map(|row| row.activated_at.unwrap_or(row.created_at)).min();
     let wanted = i64::from(care.vault.rules().deliveries);
     let mut missing = Vec::new();
     let mut told = Vec::new();
-    match (present, secret) {
+    match (present, since) {
         (None, _) => missing
             .push("there is no present webhook beside them; `trunkline webhooks move` makes one".to_owned()),
         (Some(present), None) => {
@@ -379,14 +382,11 @@ async fn standing(care: &Care<'_>, look: &Look) -> Result<Standing> {
                 present.id
             ));
         }
-        (Some(present), Some(secret)) => {
-            if secret.row.deliveries < wanted {
-                missing.push(format!(
-                    "{} deliveries of {} came, of {wanted}",
-                    secret.row.deliveries, present.id
-                ));
+        (Some(present), Some(since)) => {
+            let deliveries: i64 = versions.iter().map(|row| row.deliveries).sum();
+            if deliveries < wanted {
+                missing.push(format!("{deliveries} deliveries of {} came, of {wanted}", present.id));
             }
-            let since = secret.row.activated_at.unwrap_or(secret.row.created_at);
             told = subscriptions::compare(care.vault.db(), since, now - STILL_COMING).await?;
             let lost: i64 = told.iter().map(|row| row.missing).sum();
             if lost > 0 {

@@ -251,11 +251,15 @@ both_engines! {
         assert!(error.contains("--force"), "{error}");
 
         let mut factory = Factory::new(3);
-        for _ in 0..20 {
+        let present = stage.client.list_webhooks().await.unwrap().remove(0).id;
+        for number in 0..20 {
+            if number == 12 {
+                stage.webhooks(&["rotate", &present]).await.unwrap();
+            }
             let event = factory.text(Generation::Dated, Clock::system().now()).remove(0);
             stage.simulator.emit(event).await.unwrap();
         }
-        until("enough was seen", async || {
+        until("enough was seen, before and after the rotation", async || {
             stage.tend();
             stage.webhooks(&["move"]).await.unwrap()["missing"].as_array().unwrap().is_empty()
         })
