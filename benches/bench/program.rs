@@ -43,9 +43,32 @@ impl Program {
 
     /// What a metric without labels says now.
     pub fn metric(&self, name: &str) -> Result<u64> {
-        let text = get(self.port, "/metrics")?;
+        let text = get(self.port, "/metrics", "")?;
         let value = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
         value.with_context(|| format!("there is no metric {name}"))
+    }
+
+    /// The answer to a request with a key.
+    pub fn get(&self, path: &str, key: &str) -> std::io::Result<String> {
+        get(self.port, path, key)
+    }
+
+    /// A request whose answer goes on: it is read until what is returned is shut down.
+    pub fn follow(&self, path: &str, key: &str) -> Result<TcpStream> {
+        let stream = ask(self.port, path, key)?;
+        let mut answer = stream.try_clone()?;
+        std::thread::spawn(move || std::io::copy(&mut answer, &mut std::io::sink()));
+        Ok(stream)
+    }
+
+    /// What it has taken of the processors since its start.
+    pub fn processor_time(&self) -> Result<Duration> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        let (_, fields) = stat.rsplit_once(')').context("no such line")?;
+        let ticks =
+            fields.split_whitespace().skip(11).take(2).map(str::parse::<u64>).sum::<Result<u64, _>>()?;
+        // The kernel counts in hundredths of a second, whatever it does inside.
+        Ok(Duration::from_millis(ticks * 10))
     }
 
     /// A line of the kernel's account of it, in megabytes.
@@ -100,13 +123,18 @@ fn memory(process: u32, line: &str) -> Result<u64> {
 }
 
 fn is_ready(port: u16) -> bool {
-    get(port, "/readyz").is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+    get(port, "/readyz", "").is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
 }
 
-fn get(port: u16, path: &str) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nhost: bench\r\nconnection: close\r\n\r\n")?;
+fn get(port: u16, path: &str, key: &str) -> std::io::Result<String> {
     let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
+    ask(port, path, key)?.read_to_string(&mut answer)?;
     Ok(answer)
+}
+
+fn ask(port: u16, path: &str, key: &str) -> std::io::Result<TcpStream> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    let key = if key.is_empty() { String::new() } else { format!("authorization: Bearer {key}\r\n") };
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: bench\r\n{key}connection: close\r\n\r\n")?;
+    Ok(stream)
 }
