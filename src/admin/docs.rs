@@ -5,7 +5,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use poem::endpoint::make_sync;
 use poem::http::header;
 use poem::{Endpoint, Response};
-use serde_json::Value;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::door::close;
@@ -20,9 +20,35 @@ margin:2rem auto;padding:0 1rem;overflow-wrap:anywhere}th{overflow-wrap:normal}c
 table{border-collapse:collapse;width:100%}td,th{text-align:left;vertical-align:top;padding:.2rem .8rem .2rem 0}\
 .m{text-transform:uppercase;font-weight:700}";
 
+/// Says of whatever may be absent that it may be null: so it is answered, and so it is taken.
+pub(super) fn tell_of_nulls(spec: &mut Value) {
+    match spec {
+        Value::Array(parts) => parts.iter_mut().for_each(tell_of_nulls),
+        Value::Object(parts) => {
+            let required = parts.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
+            if let Some(Value::Object(fields)) = parts.get_mut("properties") {
+                let absent =
+                    fields.iter_mut().filter(|(name, _)| !required.iter().any(|known| known == *name));
+                absent.for_each(|(_, schema)| allow_null(schema));
+            }
+            parts.values_mut().for_each(tell_of_nulls);
+        }
+        _ => {}
+    }
+}
+
+fn allow_null(schema: &mut Value) {
+    if schema.get("$ref").is_some() {
+        *schema = json!({ "allOf": [schema.take()] });
+    }
+    if let Value::Object(keywords) = schema {
+        keywords.insert("nullable".to_owned(), Value::Bool(true));
+    }
+}
+
 /// The OpenAPI document.
-pub(super) fn description(spec: &str) -> impl Endpoint<Output = Response> + 'static {
-    let spec = spec.to_owned();
+pub(super) fn description(spec: &Value) -> impl Endpoint<Output = Response> + 'static {
+    let spec = spec.to_string();
     make_sync(move |_| {
         let mut response = Response::builder().content_type("application/json").body(spec.clone());
         close(response.headers_mut());

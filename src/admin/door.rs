@@ -56,10 +56,13 @@ impl<E: Endpoint<Output = Response>> Door<E> {
         if let Err(problem) = self.shape.check(&request) {
             return (allowance, Err(problem));
         }
-        if let Err(problem) = bound_body(&mut request).await {
-            return (allowance, Err(problem));
-        }
-        request.extensions_mut().insert(Visit { caller, source, gate: self.gate.clone() });
+        let body = match bound_body(&mut request).await {
+            Ok(body) => body,
+            Err(problem) => return (allowance, Err(problem)),
+        };
+        let misfit = self.shape.misfit(&request, &body);
+        request.set_body(Body::from_vec(body));
+        request.extensions_mut().insert(Visit { caller, source, gate: self.gate.clone(), misfit });
         (allowance, self.inner.call(request).await.map_err(|error| Problem::of(&error)))
     }
 }
@@ -101,7 +104,7 @@ pub(super) fn close(headers: &mut HeaderMap) {
 }
 
 /// Reads the body, so that nobody behind the door has to think of how long it might be.
-async fn bound_body(request: &mut Request) -> Result<(), Problem> {
+async fn bound_body(request: &mut Request) -> Result<Vec<u8>, Problem> {
     let late =
         |_| Problem::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", "the body did not arrive in time");
     let mut incoming = request.take_body().into_async_read();
@@ -120,6 +123,5 @@ async fn bound_body(request: &mut Request) -> Result<(), Problem> {
         let detail = format!("the body has more than {MOST_BODY} bytes");
         return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail));
     }
-    request.set_body(Body::from_vec(body));
-    Ok(())
+    Ok(body)
 }

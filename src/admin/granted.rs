@@ -47,6 +47,8 @@ pub(super) struct Visit {
     pub(super) caller: Caller,
     pub(super) source: IpAddr,
     pub(super) gate: Gate,
+    /// In what the body is not of the form that the operation takes; told to nobody who may not do it anyway.
+    pub(super) misfit: Option<String>,
 }
 
 /// Somebody whose key allows `N`.
@@ -118,6 +120,9 @@ impl<'a, N: Need> ApiExtractor<'a> for Granted<N> {
     ) -> poem::Result<Self> {
         let visit = request.extensions().get::<Visit>().ok_or(Problem::from(Denied::Missing))?;
         visit.gate.access.allow(&visit.caller, N::SCOPES, visit.source).map_err(Problem::from)?;
+        if let Some(misfit) = &visit.misfit {
+            return Err(Problem::invalid(misfit.clone()).into());
+        }
         Ok(Self { visit: visit.clone(), need: PhantomData })
     }
 }

@@ -202,9 +202,9 @@ fn service(desk: &Desk) -> OpenApiService<Api, ()> {
 /// Everything under `/api/v1`.
 pub fn routes(desk: &Desk, ids: CorrelationIds) -> impl Endpoint<Output = Response> + 'static {
     let service = service(desk);
-    let text = service.spec();
-    let spec = serde_json::from_str(&text).unwrap_or_default();
-    let (description, page) = (docs::description(&text), docs::page(&spec));
+    let mut spec = serde_json::from_str(&service.spec()).unwrap_or_default();
+    docs::tell_of_nulls(&mut spec);
+    let (description, page) = (docs::description(&spec), docs::page(&spec));
     let shape = shape::Shape::of(&spec);
     Route::new()
         .at("/openapi.json", get(description))

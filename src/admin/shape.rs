@@ -1,40 +1,49 @@
-//! What the description says of each path, asked before the operation is: which methods it takes, and which parameters
-//! its query has. A misspelt filter that is left aside would show everything, or act on it.
+//! What the description says of each path, asked before the operation is: which methods it takes, which parameters its query
+//! has, and what its body is. A misspelt filter that is left aside would show everything, or act on it; and whoever sends `false`
+//! for a name did not mean somebody of that name.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use poem::Request;
 use poem::http::Method;
 use serde_json::Value;
+use trunkline_platform::job::{Fault, faults_in};
 use url::form_urlencoded;
 
 use super::problem::Problem;
 use crate::mask;
 
 /// The paths of the API.
-pub(super) struct Shape(Vec<Known>);
+pub(super) struct Shape {
+    spec: Value,
+    paths: Vec<Known>,
+}
 
 struct Known {
     /// `None` stands for a parameter.
     segments: Vec<Option<String>>,
-    /// Each method with the parameters of its query.
-    methods: BTreeMap<String, BTreeSet<String>>,
+    methods: BTreeMap<String, Takes>,
+}
+
+/// What an operation takes.
+struct Takes {
+    /// Of the query.
+    parameters: BTreeSet<String>,
+    /// The schema of a body in JSON.
+    body: Option<Value>,
 }
 
 impl Shape {
     pub(super) fn of(spec: &Value) -> Self {
-        Self(spec["paths"].as_object().into_iter().flatten().map(|(path, of)| Known::of(path, of)).collect())
+        let paths = spec["paths"].as_object().into_iter().flatten();
+        Self { spec: spec.clone(), paths: paths.map(|(path, of)| Known::of(path, of)).collect() }
     }
 
     /// # Errors
     /// When the path is known, but not with this method or these parameters.
     pub(super) fn check(&self, request: &Request) -> Result<(), Problem> {
         let Some(known) = self.find(request.uri().path()) else { return Ok(()) };
-        let method = match request.method() {
-            &Method::HEAD => Method::GET.as_str(),
-            method => method.as_str(),
-        };
-        let Some(parameters) = known.methods.get(method) else {
+        let Some(Takes { parameters, .. }) = known.takes(request.method()) else {
             return Err(Problem::method_not_allowed(known.allowed()));
         };
         let query = request.uri().query().unwrap_or_default();
@@ -55,27 +64,44 @@ impl Shape {
         }
     }
 
+    /// In what a body is not of the form that the operation takes. What is no JSON the operation tells.
+    pub(super) fn misfit(&self, request: &Request, body: &[u8]) -> Option<String> {
+        if !request.content_type().is_some_and(|kind| kind.starts_with("application/json")) {
+            return None;
+        }
+        let takes = self.find(request.uri().path())?.takes(request.method())?;
+        let faults = faults_in(&self.spec, takes.body.as_ref()?, &serde_json::from_slice(body).ok()?);
+        if faults.is_empty() {
+            return None;
+        }
+        let told = |fault: &Fault| match fault.pointer.as_str() {
+            "" => format!("the body: expected {}", fault.expected),
+            place => format!("{place}: expected {}", fault.expected),
+        };
+        let told: Vec<String> = faults.iter().map(told).collect();
+        Some(mask::phones_in(&told.join("; ")))
+    }
+
     /// A path with a word of its own before one with a parameter in its place.
     fn find(&self, path: &str) -> Option<&Known> {
         let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
-        self.0.iter().filter(|known| known.is(&segments)).min_by_key(|known| known.parameters())
+        self.paths.iter().filter(|known| known.is(&segments)).min_by_key(|known| known.parameters())
     }
 }
 
 impl Known {
     fn of(path: &str, methods: &Value) -> Self {
         let segment = |text: &str| (!text.starts_with('{')).then(|| text.to_owned());
-        let parameters = |operation: &Value| {
-            let all = operation["parameters"].as_array().into_iter().flatten();
-            all.filter(|one| one["in"] == "query")
-                .filter_map(|one| Some(one["name"].as_str()?.to_owned()))
-                .collect()
-        };
         let methods = methods.as_object().into_iter().flatten();
         Self {
             segments: path.trim_start_matches('/').split('/').map(segment).collect(),
-            methods: methods.map(|(method, of)| (method.to_uppercase(), parameters(of))).collect(),
+            methods: methods.map(|(method, of)| (method.to_uppercase(), Takes::of(of))).collect(),
         }
+    }
+
+    fn takes(&self, method: &Method) -> Option<&Takes> {
+        let method = if method == Method::HEAD { &Method::GET } else { method };
+        self.methods.get(method.as_str())
     }
 
     fn is(&self, segments: &[&str]) -> bool {
@@ -94,6 +120,19 @@ impl Known {
             methods.push("HEAD");
         }
         methods.join(", ")
+    }
+}
+
+impl Takes {
+    fn of(operation: &Value) -> Self {
+        let query =
+            operation["parameters"].as_array().into_iter().flatten().filter(|one| one["in"] == "query");
+        let bodies = operation["requestBody"]["content"].as_object();
+        let json = bodies.into_iter().flatten().find(|(kind, _)| kind.starts_with("application/json"));
+        Self {
+            parameters: query.filter_map(|one| Some(one["name"].as_str()?.to_owned())).collect(),
+            body: json.map(|(_, body)| body["schema"].clone()),
+        }
     }
 }
 
@@ -120,5 +159,39 @@ mod tests {
         assert_eq!(told, "the query has no parameter \"limt\" here; there are limit");
         let told = check(Method::GET, "/keys/17?limit=1").unwrap_err().to_string();
         assert!(told.ends_with("there are none"), "{told}");
+    }
+
+    #[test]
+    fn a_body_is_what_the_description_says() {
+        let name = json!({"type": "string", "maxLength": 5});
+        let shape = Shape::of(&json!({
+            "paths": {"/segments": {"post": {"requestBody": {"content": {"application/json; charset=utf-8": {
+                "schema": {"$ref": "#/components/schemas/ToSave"}}}}}}},
+            "components": {"schemas": {
+                "ToSave": {"type": "object", "required": ["name"], "properties": {"name": name, "of": {
+                    "nullable": true, "allOf": [{"$ref": "#/components/schemas/Of"}]}}},
+                "Of": {"type": "object", "properties": {"ids": {"type": "array", "items": {"type": "integer"}}}}}},
+        }));
+        let check = |body: &str| {
+            let request = Request::builder().method(Method::POST).uri("/segments".parse().unwrap());
+            shape.misfit(&request.content_type("application/json; charset=utf-8").finish(), body.as_bytes())
+        };
+        for good in [
+            r#"{"name": "a"}"#,
+            r#"{"name": "a", "of": null}"#,
+            r#"{"name": "a", "of": {"ids": [1]}}"#,
+            "{",
+            "",
+        ] {
+            assert_eq!(check(good), None, "{good}");
+        }
+        for (bad, told) in [
+            ("[]", "the body: expected an object with name"),
+            (r#"{"name": false}"#, "/name: expected a text"),
+            (r#"{"name": "+12125550101"}"#, "/name: expected at most 5 characters"),
+            (r#"{"name": "a", "of": {"ids": ["1"]}}"#, "/of/ids/0: expected a whole number"),
+        ] {
+            assert_eq!(check(bad).as_deref(), Some(told), "{bad}");
+        }
     }
 }

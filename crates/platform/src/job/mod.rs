@@ -47,7 +47,7 @@ pub use outcome::{Done, Failure, FailureKind, OrFail};
 pub use payload::{Jobs, PayloadError, changes, set_at};
 pub use registry::{AnyJob, Registry, RegistryError};
 pub use retry::Retry;
-pub use schema::{Fault, unchecked_keywords};
+pub use schema::{Fault, faults_in, unchecked_keywords};
 pub(crate) use wire::Wire;
 
 use crate::task::{OnConflict, Rate};

@@ -51,6 +51,7 @@ const CHECKED: &[&str] = &[
     "maximum",
     "exclusiveMinimum",
     "exclusiveMaximum",
+    "nullable",
     "oneOf",
     "anyOf",
     "allOf",
@@ -73,8 +74,13 @@ const TELLING: &[&str] = &[
 
 /// Everything in `payload` that the schema does not allow.
 pub(super) fn faults(schema: &Value, payload: &Value) -> Vec<Fault> {
+    faults_in(schema, schema, payload)
+}
+
+/// Everything in `value` that a schema within a document does not allow. Its references are into the document.
+pub fn faults_in(document: &Value, schema: &Value, value: &Value) -> Vec<Fault> {
     let mut found = Vec::new();
-    Check { root: schema }.value(schema, "", payload, true, 0, &mut found);
+    Check { root: document }.value(schema, "", value, true, 0, &mut found);
     found.truncate(MOST);
     found
 }
@@ -125,6 +131,9 @@ impl Check<'_> {
             Value::Object(keywords) if depth < DEEPEST && found.len() < MOST => keywords,
             _ => return,
         };
+        if value.is_null() && keywords.get("nullable") == Some(&Value::Bool(true)) {
+            return;
+        }
         let joined =
             ["$ref", "oneOf", "anyOf", "allOf"].iter().filter(|name| keywords.contains_key(**name)).count();
         let alone = whole && (joined == 0 || (joined == 1 && !keywords.contains_key("properties")));
