@@ -13,6 +13,7 @@ mod dev;
 mod doctor;
 mod endpoints;
 mod events;
+mod host;
 mod jobs;
 mod keys;
 mod limits;

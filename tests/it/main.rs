@@ -76,6 +76,7 @@ mod schedules;
 mod schema;
 mod search;
 mod secrets;
+mod seeds;
 mod sending;
 mod simulation;
 mod stats;

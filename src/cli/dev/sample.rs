@@ -2,17 +2,16 @@
 //! and answers.
 
 use anyhow::Result;
-use trunkline_jobs::campaigns::{
-    self, Audience, CampaignFilter, Missing, Move, Plan, State, Variant, create, make_move,
-};
+use trunkline_jobs::campaigns::{self, Audience, CampaignFilter, Move, State, create, make_move};
 use trunkline_jobs::contacts::optout;
 use trunkline_jobs::contacts::seed::seed;
 use trunkline_jobs::contacts::segments::{self, Filter};
-use trunkline_openphone::factory::Factory;
 use trunkline_openphone::simulator::Manners;
 use trunkline_platform::audit::Actor;
 use trunkline_platform::db::Db;
 use trunkline_platform::task::Tasks;
+
+use crate::cli::seed::sample;
 
 const NAME: &str = "sample";
 /// Enough to see which of the texts is answered more.
@@ -53,19 +52,7 @@ impl Sample {
         }
         seed(tasks.db(), tasks.clock(), people, SEED, |_| {}).await?;
         let now = tasks.clock().now();
-        let mut plan = Plan::new(Audience::Everyone, "", "");
-        plan.senders = Factory::new(0).world().lines.iter().map(|line| line.id.clone()).collect();
-        plan.variants = vec![
-            Variant::new(
-                "discount",
-                "Hi {{first_name|there}}, 10% off all repairs this week. Reply STOP to opt out",
-            ),
-            Variant::new(
-                "coffee",
-                "Hi {{first_name|there}}, free coffee with all repairs this week. Reply STOP to opt out",
-            ),
-        ];
-        plan.missing = Missing::Blank;
+        let mut plan = sample(Audience::Everyone);
         // Whoever tries the program does so at any hour, and nobody real is texted.
         plan.hours = "00:00-23:59".parse()?;
         let actor = Actor { name: "trunkline:dev".to_owned(), reason: None };

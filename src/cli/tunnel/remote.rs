@@ -11,7 +11,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use trunkline_jobs::forward::EventTypes;
-use url::{Host, Url};
+use url::Url;
+
+use crate::cli::host::is_this_machine;
 
 /// How long the installation waits for something to tell.
 const WAIT_SECONDS: u32 = 20;
@@ -64,15 +66,9 @@ pub(super) struct Remote {
 
 /// Keeps a key from being sent where others can read it on the way.
 pub(super) fn may_have_key(server: &Url, plain_http: bool) -> Result<()> {
-    let is_here = match server.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    };
     match server.scheme() {
         "https" => Ok(()),
-        "http" if is_here || plain_http => Ok(()),
+        "http" if is_this_machine(server) || plain_http => Ok(()),
         "http" => bail!(
             "the key could be read on its way to {server}: write https://, or add --plain-http where the way is your own"
         ),

@@ -79,6 +79,12 @@ impl Factory {
         Self { media_base: Some(base), ..self }
     }
 
+    /// Without links to files, for events that nobody is there to serve the files of.
+    #[must_use]
+    pub fn without_media(self) -> Self {
+        Self { media_base: None, ..self }
+    }
+
     /// Who takes part.
     pub fn world(&self) -> &World {
         &self.world
