@@ -214,11 +214,7 @@ impl Keyring {
                 _ = quick_rounds.tick(), if awaited => {}
                 () = self.hurry.notified() => continue,
             }
-            let read = tokio::time::timeout(READ_WITHIN, async {
-                self.write_down().await?;
-                self.refresh().await
-            });
-            match read.await {
+            match tokio::time::timeout(READ_WITHIN, self.refresh()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => {
                     tracing::warn!(
@@ -227,6 +223,13 @@ impl Keyring {
                     );
                 }
                 Err(_) => tracing::warn!("the table of secrets could not be read in time"),
+            }
+            // Not cut off: whether what was cut off is in the table nobody would know. The database has its own limits of time.
+            if let Err(error) = self.write_down().await {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "what came under the webhook secrets could not be written down yet"
+                );
             }
         }
     }
