@@ -8,11 +8,9 @@ mod bench;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use bench::{PAYLOAD, Place, fill, machine, millis, percentile};
+use bench::{Noop, PAYLOAD, Place, fill, machine, millis, percentile};
 use chrono::TimeDelta;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use trunkline_platform::job::{Context, Done, Failure, Job, Queue};
+use trunkline_platform::job::Job;
 use trunkline_platform::task::{Finish, NewTask, Verdict, WorkerId};
 
 /// Tasks of one claim.
@@ -27,21 +25,6 @@ trunkline_platform::statements! {
         sqlite: "SELECT 1",
     }
     ANALYZE = split { postgres: "ANALYZE tasks", sqlite: "ANALYZE tasks" }
-}
-
-#[derive(Serialize, Deserialize, JsonSchema)]
-struct Noop {
-    padding: String,
-}
-
-impl Job for Noop {
-    type Services = ();
-    const NAME: &'static str = "bench.noop";
-    const QUEUE: Queue = Queue::new("bench");
-
-    async fn run(&self, _: &Context<()>) -> Result<Done, Failure> {
-        Ok(Done::new())
-    }
 }
 
 #[derive(Default)]
@@ -101,7 +84,7 @@ fn worker() -> WorkerId {
 /// Enqueues two batches, claims one by its ids and one by looking, and ends both.
 async fn round(place: &Place, samples: &mut Samples) -> Result<()> {
     let (tasks, worker) = (&place.tasks, worker());
-    let task = || NewTask::of(&Noop { padding: "x".repeat(PAYLOAD - 14) });
+    let task = || NewTask::of(&Noop::padded());
     let batch: Vec<NewTask> = (0..BATCH).map(|_| task()).collect::<Result<_, _>>()?;
     let ids: Vec<i64> = tasks.enqueue(&batch).await?.iter().map(|new| new.id().0).collect();
     let begun = Instant::now();

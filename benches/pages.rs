@@ -11,19 +11,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use bench::program::Program;
-use bench::{Place, fill, machine, millis, percentile};
+use bench::{Noop, Place, fill, machine, millis, percentile};
 use chrono::TimeDelta;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use schemars::JsonSchema;
 use secrecy::ExposeSecret;
-use serde::{Deserialize, Serialize};
 use trunkline::access::{Keys, NewKey, Scope};
 use trunkline_jobs::contacts::seed;
 use trunkline_platform::audit::Actor;
 use trunkline_platform::clock::Clock;
-use trunkline_platform::job::{Context, Done, Failure, Job, Queue};
 use trunkline_platform::task::NewTask;
+use url::form_urlencoded;
 
 const DONE: i64 = 900_000;
 /// Of the done ones, those that are made dead letters.
@@ -65,21 +63,6 @@ trunkline_platform::statements! {
     ANALYZE = split { postgres: "ANALYZE", sqlite: "ANALYZE" }
 }
 
-#[derive(Serialize, Deserialize, JsonSchema)]
-struct Later {
-    padding: String,
-}
-
-impl Job for Later {
-    type Services = ();
-    const NAME: &'static str = "bench.later";
-    const QUEUE: Queue = Queue::new("bench");
-
-    async fn run(&self, _: &Context<()>) -> Result<Done, Failure> {
-        Ok(Done::new())
-    }
-}
-
 #[tokio::main]
 async fn main() -> Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -116,8 +99,12 @@ async fn furnish(place: &Place) -> Result<()> {
     fill(place, DONE).await?;
     let now = place.tasks.clock().now();
     DIE.bind(DEAD).bind(now).execute(&mut place.tasks.db().upkeep().await?).await?;
-    let mut later = NewTask::of(&Later { padding: "x".repeat(bench::PAYLOAD - 14) })?;
-    later.run_at = Some(now + TimeDelta::days(10));
+    // Newer than all of the other kind, which are read past before the first of those.
+    let later = NewTask {
+        kind: "bench.later",
+        run_at: Some(now + TimeDelta::days(10)),
+        ..NewTask::of(&Noop::padded())?
+    };
     for _ in 0..LATER / BATCH {
         place.tasks.enqueue(&vec![later.clone(); BATCH]).await?;
     }
@@ -143,7 +130,10 @@ fn viewers(program: &Program, key: &str) -> Result<()> {
     let mut told = format!("nobody looks: {:.2}% of a core", idle * 100.0);
     for (what, pages) in [("the first page", &PAGES[..1]), ("pages of all kinds", &PAGES[..])] {
         let live = |page: &&str| {
-            format!("/live?of={}", page.replace('?', "%3F").replace('=', "%3D").replace('&', "%26"))
+            format!(
+                "/live?{}",
+                form_urlencoded::Serializer::new(String::new()).append_pair("of", page).finish()
+            )
         };
         let addresses = pages.iter().cycle().take(VIEWERS).map(live);
         let streams: Vec<_> =

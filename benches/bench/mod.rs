@@ -9,11 +9,14 @@ pub mod program;
 
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::Context as _;
 use chrono::TimeDelta;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 use trunkline_platform::clock::Clock;
 use trunkline_platform::db::{Db, DbOptions};
+use trunkline_platform::job::{Context, Done, Failure, Job, Queue};
 use trunkline_platform::metrics::Metrics;
 use trunkline_platform::ring::Ring;
 use trunkline_platform::task::Tasks;
@@ -36,6 +39,29 @@ trunkline_platform::statements! {
          INSERT INTO tasks (kind, version, queue, priority, payload, state, attempt, max_attempts, run_at, worker,
              cause, created_at, started_at, finished_at)
          SELECT 'bench.noop', 1, 'bench', 2, $2, 'done', 1, 12, $1, 'wk_old', 'webhook:' || i, $1, $1, $1 FROM n",
+    }
+}
+
+/// A job that does nothing.
+#[derive(Serialize, Deserialize, JsonSchema)]
+pub struct Noop {
+    padding: String,
+}
+
+impl Noop {
+    /// One whose payload has the size that all have here.
+    pub fn padded() -> Self {
+        Self { padding: "x".repeat(PAYLOAD - 14) }
+    }
+}
+
+impl Job for Noop {
+    type Services = ();
+    const NAME: &'static str = "bench.noop";
+    const QUEUE: Queue = Queue::new("bench");
+
+    async fn run(&self, _: &Context<()>) -> Result<Done, Failure> {
+        Ok(Done::new())
     }
 }
 

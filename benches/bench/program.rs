@@ -43,19 +43,19 @@ impl Program {
 
     /// What a metric without labels says now.
     pub fn metric(&self, name: &str) -> Result<u64> {
-        let text = get(self.port, "/metrics", "")?;
+        let text = get(self.port, "/metrics", None)?;
         let value = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
         value.with_context(|| format!("there is no metric {name}"))
     }
 
     /// The answer to a request with a key.
     pub fn get(&self, path: &str, key: &str) -> std::io::Result<String> {
-        get(self.port, path, key)
+        get(self.port, path, Some(key))
     }
 
     /// A request whose answer goes on: it is read until what is returned is shut down.
     pub fn follow(&self, path: &str, key: &str) -> Result<TcpStream> {
-        let stream = ask(self.port, path, key)?;
+        let stream = ask(self.port, path, Some(key))?;
         let mut answer = stream.try_clone()?;
         std::thread::spawn(move || std::io::copy(&mut answer, &mut std::io::sink()));
         Ok(stream)
@@ -123,18 +123,18 @@ fn memory(process: u32, line: &str) -> Result<u64> {
 }
 
 fn is_ready(port: u16) -> bool {
-    get(port, "/readyz", "").is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+    get(port, "/readyz", None).is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
 }
 
-fn get(port: u16, path: &str, key: &str) -> std::io::Result<String> {
+fn get(port: u16, path: &str, key: Option<&str>) -> std::io::Result<String> {
     let mut answer = String::new();
     ask(port, path, key)?.read_to_string(&mut answer)?;
     Ok(answer)
 }
 
-fn ask(port: u16, path: &str, key: &str) -> std::io::Result<TcpStream> {
+fn ask(port: u16, path: &str, key: Option<&str>) -> std::io::Result<TcpStream> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-    let key = if key.is_empty() { String::new() } else { format!("authorization: Bearer {key}\r\n") };
+    let key = key.map(|key| format!("authorization: Bearer {key}\r\n")).unwrap_or_default();
     write!(stream, "GET {path} HTTP/1.1\r\nhost: bench\r\n{key}connection: close\r\n\r\n")?;
     Ok(stream)
 }

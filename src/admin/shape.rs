@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use poem::Request;
 use poem::http::Method;
 use serde_json::Value;
-use trunkline_platform::job::{Fault, faults_in};
+use trunkline_platform::job::faults_in;
 use url::form_urlencoded;
 
 use super::problem::Problem;
@@ -74,11 +74,7 @@ impl Shape {
         if faults.is_empty() {
             return None;
         }
-        let told = |fault: &Fault| match fault.pointer.as_str() {
-            "" => format!("the body: expected {}", fault.expected),
-            place => format!("{place}: expected {}", fault.expected),
-        };
-        let told: Vec<String> = faults.iter().map(told).collect();
+        let told: Vec<String> = faults.iter().map(|fault| fault.told_of("the body")).collect();
         Some(mask::phones_in(&told.join("; ")))
     }
 

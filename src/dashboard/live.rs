@@ -1,8 +1,8 @@
 //! Pages that keep themselves up to date: each is made again as its address makes it, behind the same door, and sent to whoever
 //! looks at it when it has changed.
 //!
-//! A page that takes long to make is made more rarely, so that a viewer costs a share of a core and no more, whatever they look
-//! at. Who has not the right any more, or looks at a page that is not there any more, is told to ask for it anew.
+//! A page that takes long to make is made more rarely, and so is every page when many look, so that all who look take a part of a
+//! core together and no more. Who has not the right any more, or looks at a page that is not there any more, is told to ask for it anew.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,27 +31,28 @@ const LONGEST_STREAM: Duration = Duration::from_secs(30 * 60);
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const LONGEST_ADDRESS: usize = 4096;
 
-/// A viewer's share of a core.
-const SHARE: f64 = 0.001;
+/// The share of a core that making pages takes for all viewers together. Sending them takes about as much again.
+const SHARE: f64 = 0.01;
 
 /// How often pages are made again.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
     /// Not more often than this.
     pub least: Duration,
-    /// The share of a core that making pages for one viewer may take.
+    /// The share of a core that making pages for all viewers of a process may take.
     pub share: f64,
 }
 
 impl Pace {
-    /// A thousandth of a core for each viewer.
+    /// A hundredth of a core for all viewers of a process.
     pub fn of(least: Duration) -> Self {
         Self { least, share: SHARE }
     }
 
-    /// The pause after a page that took so long to make.
-    fn pause(self, took: Duration) -> Duration {
-        let fair = Duration::try_from_secs_f64(took.as_secs_f64() / self.share).unwrap_or(LONGEST_PAUSE);
+    /// The pause of one among so many viewers, after a page that took so long to make.
+    fn pause(self, took: Duration, viewers: usize) -> Duration {
+        let fair = took.as_secs_f64() * viewers as f64 / self.share;
+        let fair = Duration::try_from_secs_f64(fair).unwrap_or(LONGEST_PAUSE);
         fair.clamp(self.least, LONGEST_PAUSE.max(self.least))
     }
 }
@@ -68,6 +69,11 @@ impl Viewers {
     /// `stop` lets all of them go.
     pub fn new(pace: Pace, stop: CancellationToken) -> Self {
         Self { places: Arc::new(Semaphore::new(MOST_VIEWERS)), stop, pace }
+    }
+
+    /// The pause of one of them, after a page that took so long to make.
+    fn pause(&self, took: Duration) -> Duration {
+        self.pace.pause(took, MOST_VIEWERS - self.places.available_permits())
     }
 }
 
@@ -97,11 +103,9 @@ impl Endpoint for Live {
             maker: Arc::clone(&self.maker),
             asks: Asks::of(&request, of),
             last: None,
-            pace: viewers.pace,
+            viewers: viewers.clone(),
             next: Instant::now() + viewers.pace.least,
             end: Instant::now() + LONGEST_STREAM,
-            over: false,
-            stop: viewers.stop.clone(),
             _place: place,
         };
         let events = stream::unfold(viewer, async |mut viewer| {
@@ -124,11 +128,9 @@ struct Viewer {
     asks: Asks,
     /// The page as they have it.
     last: Option<String>,
-    pace: Pace,
+    viewers: Viewers,
     next: Instant,
     end: Instant,
-    over: bool,
-    stop: CancellationToken,
     _place: OwnedSemaphorePermit,
 }
 
@@ -136,23 +138,23 @@ impl Viewer {
     /// What they are told next; none at the stream's end.
     async fn wait(&mut self) -> Option<Event> {
         loop {
-            if self.over || self.next >= self.end {
+            if self.next >= self.end {
                 return None;
             }
             tokio::select! {
-                () = self.stop.cancelled() => return None,
+                () = self.viewers.stop.cancelled() => return None,
                 () = sleep_until(self.next) => {}
             }
             let began = Instant::now();
             let made = timeout(PATIENCE, self.make()).await;
-            self.next = Instant::now() + self.pace.pause(began.elapsed());
+            self.next = Instant::now() + self.viewers.pause(began.elapsed());
             match made {
                 Ok(Made::Page(page)) if self.last.as_deref() != Some(page.as_str()) => {
                     self.last = Some(page.clone());
                     return Some(Event::message(page).event_type("page"));
                 }
                 Ok(Made::Over) => {
-                    self.over = true;
+                    self.end = self.next;
                     return Some(Event::message("").event_type("over"));
                 }
                 // It is tried again.
@@ -212,10 +214,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_viewer_costs_their_share_however_long_a_page_takes() {
+    fn all_viewers_share_a_part_of_a_core_and_nobody_waits_for_longer_than_a_minute() {
         let pace = Pace::of(Duration::from_secs(2));
-        for (took, pause) in [(0, 2_000), (1, 2_000), (5, 5_000), (40, 40_000), (900, 60_000)] {
-            assert_eq!(pace.pause(Duration::from_millis(took)), Duration::from_millis(pause), "{took} ms");
+        let cases = [
+            (1, 0, 2_000),
+            (1, 20, 2_000),
+            (1, 40, 4_000),
+            (20, 1, 2_000),
+            (20, 5, 10_000),
+            (20, 20, 40_000),
+            (64, 100, 60_000),
+        ];
+        for (viewers, took, pause) in cases {
+            let told = pace.pause(Duration::from_millis(took), viewers);
+            assert_eq!(told, Duration::from_millis(pause), "{took} ms, {viewers} viewers");
         }
     }
 

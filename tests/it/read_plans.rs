@@ -20,6 +20,8 @@ const BY_INDEX: &[(&str, &[&str])] = &[
     ("FIND_UNKNOWN", &["sends_open"]),
     ("LINE_OF", &["call_participants_number"]),
     ("LIST_CONSENTS", &["consents_number"]),
+    ("LIST_CORRELATED", &["tasks_correlation"]),
+    ("LIST_DEAD", &["tasks_dead_by_id"]),
     ("LIST_REVIEWS", &["consents_review"]),
     ("MIDDLE_TALKS", &["calls_created"]),
     ("OTHER_RUNNING", &["campaigns_under_way"]),
@@ -146,7 +148,9 @@ fn fill(engine: Engine, rows: u32, insert: &str) -> String {
 
 /// Statements whose plan is asked for: those that look rows up.
 fn looked_at() -> impl Iterator<Item = &'static Stmt> {
-    trunkline_jobs::statements().filter(|stmt| {
+    let of_the_platform = ["LIST_CORRELATED", "LIST_DEAD"];
+    let platform = trunkline_platform::statements().filter(move |stmt| of_the_platform.contains(&stmt.name));
+    trunkline_jobs::statements().chain(platform).filter(|stmt| {
         let text = |engine| stmt.text(engine);
         let reads = |text: &str| ["SELECT ", "DELETE ", "UPDATE "].iter().any(|word| text.contains(word));
         let house = |text: &str| {

@@ -1,5 +1,6 @@
 //! Figures for those who look: `trunkline stats` and `/metrics`.
 
+use chrono::TimeDelta;
 use serde_json::{Value, json};
 use trunkline_platform::job::Queue;
 use trunkline_platform::task::NewTask;
@@ -16,6 +17,25 @@ fn of<'s>(stats: &'s Value, list: &str, name: &str) -> Option<&'s Value> {
 }
 
 both_engines! {
+    async fn where_many_wait_those_who_look_share_a_count_for_seconds(env: Env) {
+        let tasks = env.tasks();
+        let batch: Vec<NewTask> = (0..1_000).map(|_| NewTask::of(&Play::default()).unwrap()).collect();
+        let due = async |expected: i64| {
+            let depths = tasks.queue_depths().await.unwrap();
+            assert_eq!(depths.iter().map(|depth| depth.due).sum::<i64>(), expected);
+        };
+        for _ in 0..20 {
+            tasks.enqueue(&batch).await.unwrap();
+        }
+        due(20_000).await;
+        tasks.enqueue(&batch[..1]).await.unwrap();
+        due(20_001).await;
+        tasks.enqueue(&batch[..1]).await.unwrap();
+        due(20_001).await;
+        env.clock.advance(TimeDelta::seconds(5));
+        due(20_002).await;
+    }
+
     async fn what_fails_is_counted_by_kind_and_by_the_minute_and_what_is_dead_is_measured(env: Env) {
         let mut program = Program::new(&env, &["serve"]).set("USER", "ana");
         program.start().await.unwrap();

@@ -44,7 +44,7 @@ pub enum PayloadError {
 }
 
 fn told(faults: &[Fault]) -> String {
-    let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    let lines: Vec<String> = faults.iter().map(|fault| fault.told_of("the payload")).collect();
     lines.join("; ")
 }
 

@@ -7,7 +7,6 @@
 //! tells.
 
 use std::collections::BTreeSet;
-use std::fmt;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -25,10 +24,11 @@ pub struct Fault {
     pub expected: String,
 }
 
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let place = if self.pointer.is_empty() { "the payload" } else { &self.pointer };
-        write!(f, "{place}: expected {}", self.expected)
+impl Fault {
+    /// For people, who call the whole by a word of its own: "the payload".
+    pub fn told_of(&self, whole: &str) -> String {
+        let place = if self.pointer.is_empty() { whole } else { &self.pointer };
+        format!("{place}: expected {}", self.expected)
     }
 }
 

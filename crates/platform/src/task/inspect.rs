@@ -6,22 +6,23 @@ use serde::Serialize;
 use super::{TaskId, TaskState, Tasks};
 use crate::db::DbError;
 
+const COLUMNS: &str = "id, kind, version, queue, priority, payload, state, attempt, refunds, crashes, max_attempts,
+                run_at, worker, unique_key, ordering_key, blocked, rate_key, cancel_requested_at, correlation_id, cause,
+                created_at, started_at, finished_at, last_error";
+const FITTING: &str =
+    " AND (CAST($1 AS TEXT) IS NULL OR state = $1) AND (CAST($2 AS TEXT) IS NULL OR kind = $2)
+           AND (CAST($3 AS TEXT) IS NULL OR queue = $3) AND (CAST($4 AS TEXT) IS NULL OR correlation_id = $4)
+           AND (CAST($5 AS BIGINT) IS NULL OR id < $5)
+         ORDER BY id DESC LIMIT $6";
+
 crate::statements! {
-    LIST_TASKS = same {
-        "SELECT id, kind, version, queue, priority, payload, state, attempt, refunds, crashes, max_attempts,
-                run_at, worker, unique_key, ordering_key, blocked, rate_key, cancel_requested_at, correlation_id, cause,
-                created_at, started_at, finished_at, last_error
-         FROM tasks
-         WHERE (CAST($1 AS TEXT) IS NULL OR state = $1) AND (CAST($2 AS TEXT) IS NULL OR kind = $2) AND (CAST($3 AS TEXT) IS NULL OR queue = $3)
-           AND (CAST($4 AS TEXT) IS NULL OR correlation_id = $4) AND (CAST($5 AS BIGINT) IS NULL OR id < $5)
-         ORDER BY id DESC LIMIT $6"
-    }
-    SHOW_TASK = same {
-        "SELECT id, kind, version, queue, priority, payload, state, attempt, refunds, crashes, max_attempts,
-                run_at, worker, unique_key, ordering_key, blocked, rate_key, cancel_requested_at, correlation_id, cause,
-                created_at, started_at, finished_at, last_error
-         FROM tasks WHERE id = $1"
-    }
+    /// From the newest on, until enough fit.
+    LIST_TASKS = parts { "SELECT " (sql COLUMNS) " FROM tasks WHERE true" (sql FITTING) }
+    /// By the index of correlations.
+    LIST_CORRELATED = parts { "SELECT " (sql COLUMNS) " FROM tasks WHERE correlation_id = $4" (sql FITTING) }
+    /// By the index of dead letters, which are few among many.
+    LIST_DEAD = parts { "SELECT " (sql COLUMNS) " FROM tasks WHERE died_at IS NOT NULL" (sql FITTING) }
+    SHOW_TASK = parts { "SELECT " (sql COLUMNS) " FROM tasks WHERE id = $1" }
     LIST_ATTEMPTS = same {
         "SELECT attempt, worker, started_at, duration_ms, verdict, error
          FROM task_attempts WHERE task_id = $1 ORDER BY attempt DESC LIMIT 1000"
@@ -105,7 +106,12 @@ struct Count {
 
 impl Tasks {
     pub async fn list(&self, filter: &TaskFilter) -> Result<Vec<TaskRow>, DbError> {
-        let query = LIST_TASKS
+        let statement = match filter {
+            TaskFilter { correlation_id: Some(_), .. } => &LIST_CORRELATED,
+            TaskFilter { state: Some(TaskState::Dead), .. } => &LIST_DEAD,
+            _ => &LIST_TASKS,
+        };
+        let query = statement
             .bind(filter.state.map(TaskState::as_str))
             .bind(filter.kind.as_deref())
             .bind(filter.queue.as_deref())

@@ -41,6 +41,7 @@ pub use model::{TaskId, TaskState};
 pub use new_task::{NewTask, OnConflict};
 pub use progress::{Progress, ProgressRow};
 pub use rate::{Rate, RateError};
+use stats::Counted;
 pub(crate) use stats::Ended;
 pub use stats::{Backlog, QueueDepth, QueueRate, Total, WINDOWS};
 
@@ -51,11 +52,12 @@ pub struct Tasks {
     ring: Ring,
     clock: Clock,
     sharing: Sharing,
+    counted: Counted,
 }
 
 impl Tasks {
     pub fn new(db: Db, ring: Ring, clock: Clock) -> Self {
-        Self { db, ring, clock, sharing: Sharing::default() }
+        Self { db, ring, clock, sharing: Sharing::default(), counted: Counted::default() }
     }
 
     pub fn db(&self) -> &Db {

@@ -2,9 +2,11 @@
 //! indexes that hold nothing else; what was done is what the workers told every few seconds.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use serde::Serialize;
+use tokio::sync::Mutex;
 
 use super::Tasks;
 use crate::db::{DbError, Rows, sql_time};
@@ -15,6 +17,10 @@ const BUCKET: TimeDelta = TimeDelta::seconds(10);
 pub const WINDOWS: [i64; 3] = [1, 5, 15];
 /// How long rates are kept.
 const KEPT: TimeDelta = TimeDelta::minutes(20);
+/// Where more tasks than this wait, counting them takes long enough that those who look share a count.
+const MANY: i64 = 20_000;
+/// How long such a count is good for.
+const SHARED_FOR: TimeDelta = TimeDelta::seconds(5);
 
 crate::statements! {
     BACKLOG = same {
@@ -148,10 +154,29 @@ impl QueueDepth {
     }
 }
 
+/// The last count of what waits, where much does. One counts at a time, and those who came meanwhile take what was counted.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Counted(Arc<Mutex<Option<Count>>>);
+
+#[derive(Debug)]
+struct Count {
+    at: DateTime<Utc>,
+    backlog: Vec<Backlog>,
+}
+
 impl Tasks {
-    /// Everything that waits or runs.
+    /// Everything that waits or runs. Where more than 20,000 tasks do, as it was up to five seconds ago.
     pub async fn backlog(&self) -> Result<Vec<Backlog>, DbError> {
-        BACKLOG.bind(self.clock.now()).all(&mut self.db.read().await?).await
+        let mut counted = self.counted.0.lock().await;
+        let now = self.clock.now();
+        let is_fresh = |count: &&Count| count.at <= now && now < count.at + SHARED_FOR;
+        if let Some(count) = counted.as_ref().filter(is_fresh) {
+            return Ok(count.backlog.clone());
+        }
+        let backlog: Vec<Backlog> = BACKLOG.bind(now).all(&mut self.db.read().await?).await?;
+        let waiting: i64 = backlog.iter().map(|row| row.due + row.delayed + row.running + row.blocked).sum();
+        *counted = (waiting > MANY).then(|| Count { at: now, backlog: backlog.clone() });
+        Ok(backlog)
     }
 
     /// The same by queue alone, for queues in which anything waits or runs.

@@ -39,7 +39,7 @@ enum Kind {
 
 fn told(payload: Value) -> Vec<String> {
     let schema = schema_for!(Text);
-    faults(schema.as_value(), &payload).iter().map(ToString::to_string).collect()
+    faults(schema.as_value(), &payload).iter().map(|fault| fault.told_of("the payload")).collect()
 }
 
 fn good() -> Value {
