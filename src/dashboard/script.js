@@ -83,6 +83,13 @@
     main.dataset.taken = Number(main.dataset.taken ?? 0) + 1
   }
 
+  // What is here is not there any more, or not for them; but what somebody is writing stays until they are done.
+  const leave = () => {
+    if (!busy()) { location.reload(); return }
+    say('○ not live')
+    setTimeout(leave, 1000)
+  }
+
   const say = (words) => { light.textContent = words; light.hidden = false }
 
   const stop = () => { source?.close(); source = undefined }
@@ -92,7 +99,7 @@
     source = new EventSource(`/live?of=${encodeURIComponent(main.dataset.live)}`)
     source.addEventListener('open', () => say('● live'))
     source.addEventListener('page', (event) => { told = event.data; take() })
-    source.addEventListener('over', () => { stop(); location.reload() })
+    source.addEventListener('over', () => { stop(); leave() })
     source.addEventListener('error', () => {
       say('○ not live')
       if (source?.readyState === EventSource.CLOSED) { stop(); setTimeout(follow, RETRY) }

@@ -20,7 +20,7 @@ use crate::cli::host::is_this_machine;
 use crate::cli::{database, output};
 use crate::config::Config;
 
-/// Events of one transaction.
+/// Events of one transaction, and what else its last happening causes.
 const BATCH: usize = 200;
 
 #[derive(Args, Debug)]
@@ -59,36 +59,32 @@ impl SeedHistory {
         })
     }
 
-    /// Stores them and answers how many there are, and how many of those are new.
+    /// Stores them, batch by batch, and answers how many there are, and how many of those are new.
     async fn tell(&self, tasks: &Tasks) -> Result<(usize, usize)> {
-        let deliveries = self.deliveries(tasks.clock().now())?;
-        let bar = ProgressBar::new(self.events.into());
-        let mut added = 0;
-        for batch in deliveries.chunks(BATCH) {
-            let mut tx = tasks.begin().await?;
-            let became = accept(&mut tx, batch).await?;
-            tx.commit().await?;
-            added += became.iter().filter(|one| matches!(one, Accepted::New { .. })).count();
-            bar.inc(batch.len() as u64);
-        }
-        bar.finish_and_clear();
-        Ok((deliveries.len(), added))
-    }
-
-    fn deliveries(&self, now: DateTime<Utc>) -> Result<Vec<Delivery>> {
-        let days = TimeDelta::days(self.days.get().into());
-        let (events, mut deliveries) = (self.events as usize, Vec::new());
+        let (days, events) = (TimeDelta::days(self.days.get().into()), self.events as usize);
+        let begin = tasks.clock().now() - days;
         let mut factory = Factory::new(self.seed).without_media();
-        while deliveries.len() < events {
-            let gone = days.as_seconds_f64() * deliveries.len() as f64 / f64::from(self.events);
-            let at = now - days + TimeDelta::milliseconds((gone * 1e3) as i64);
-            for event in factory.anything(Generation::Dated, at) {
-                deliveries.push(self.delivery(deliveries.len(), &event.body, at)?);
+        let bar = ProgressBar::new(self.events.into());
+        let (mut made, mut added, mut batch) = (0, 0, Vec::new());
+        while made < events {
+            let gone = days.as_seconds_f64() * made as f64 / f64::from(self.events);
+            let at = begin + TimeDelta::milliseconds((gone * 1e3) as i64);
+            // The last happening may cause more than there is room for.
+            for event in factory.anything(Generation::Dated, at).into_iter().take(events - made) {
+                batch.push(self.delivery(made, &event.body, at)?);
+                made += 1;
+            }
+            if batch.len() >= BATCH || made == events {
+                let mut tx = tasks.begin().await?;
+                let became = accept(&mut tx, &batch).await?;
+                tx.commit().await?;
+                added += became.iter().filter(|one| matches!(one, Accepted::New { .. })).count();
+                batch.clear();
+                bar.set_position(made as u64);
             }
         }
-        // The last happening may cause more than there is room for.
-        deliveries.truncate(events);
-        Ok(deliveries)
+        bar.finish_and_clear();
+        Ok((made, added))
     }
 
     fn delivery(&self, number: usize, body: &[u8], at: DateTime<Utc>) -> Result<Delivery> {
