@@ -35,7 +35,7 @@ pub(super) struct SimulateCommand {
     #[arg(long)]
     events: Option<u64>,
     /// What goes wrong, as rates: drop (a delivery is lost for good), duplicate, reorder, delay, delay_max (seconds), rate_limited, server_error,
-    /// lost_response, late_response, late_by (seconds), tamper, stale_timestamp, infected (the EICAR test file)
+    /// lost_response, late_response, late_by (seconds), listed_after (seconds), tamper, stale_timestamp, infected (the EICAR test file)
     #[arg(long, default_value = "", value_name = "NAME=RATE,…")]
     faults: Faults,
     /// How people take the texts that are sent to them, as rates: filtered, failed, silent, stop, plea, reply,

@@ -25,6 +25,8 @@ pub struct Faults {
     /// The API does what was asked, and answers only after `late_by`.
     pub late_response: f64,
     pub late_by: Duration,
+    /// How long after it was accepted a text is in the lists, by the provider's clock.
+    pub listed_after: Duration,
     /// Before a delivery comes one whose body was changed after signing.
     pub tamper: f64,
     /// Before a delivery comes one that was signed long ago.
@@ -46,6 +48,7 @@ impl Default for Faults {
             lost_response: 0.0,
             late_response: 0.0,
             late_by: Duration::from_secs(60),
+            listed_after: Duration::ZERO,
             tamper: 0.0,
             stale_timestamp: 0.0,
             infected: 0.0,
@@ -74,6 +77,7 @@ impl Faults {
         match name {
             "delay_max" => Some(&mut self.delay_max),
             "late_by" => Some(&mut self.late_by),
+            "listed_after" => Some(&mut self.listed_after),
             _ => None,
         }
     }
@@ -96,7 +100,7 @@ impl Faults {
     }
 }
 
-/// Reads `duplicate=0.1,reorder=0.2`; `delay_max` and `late_by` are in seconds.
+/// Reads `duplicate=0.1,reorder=0.2`; `delay_max`, `late_by` and `listed_after` are in seconds.
 impl FromStr for Faults {
     type Err = FaultsError;
 

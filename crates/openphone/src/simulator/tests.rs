@@ -347,6 +347,27 @@ async fn a_late_answer_comes_after_the_caller_has_gone() {
 }
 
 #[tokio::test]
+async fn a_text_can_be_accepted_before_it_is_listed() {
+    let ahead = Arc::new(AtomicU32::new(0));
+    let seconds = Arc::clone(&ahead);
+    let clock = move || now() + TimeDelta::seconds(seconds.load(Ordering::Relaxed).into());
+    let faults = "listed_after=40".parse().unwrap();
+    let config = SimulatorConfig { faults, clock: Arc::new(clock), ..config() };
+    let simulator = Simulator::start(config).await.unwrap();
+    let client = client(&simulator);
+    let line = client.list_phone_numbers().await.unwrap().remove(0);
+    let sent = SendMessage { from: line.number.clone(), ..text("+12125550150") };
+    let sent = client.send_message(&sent).await.unwrap();
+    let listed = async || {
+        client.list_messages(&MessageQuery::with(&line.id, "+12125550150")).await.unwrap().items.len()
+    };
+    assert_eq!(listed().await, 0);
+    assert_eq!(client.get_message(&sent.id).await.unwrap().id, sent.id);
+    ahead.store(40, Ordering::Relaxed);
+    assert_eq!(listed().await, 1);
+}
+
+#[tokio::test]
 async fn bad_requests_are_refused_as_the_provider_does() {
     let simulator = Simulator::start(config()).await.unwrap();
     let client = client(&simulator);

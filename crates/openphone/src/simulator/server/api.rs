@@ -101,9 +101,10 @@ impl Door {
         let Some(line_id) = call.param("phoneNumberId").filter(|_| (1..=10).contains(&others.len())) else {
             return Answer::invalid(Resource::Messages, "/query: phoneNumberId and 1 to 10 participants");
         };
+        let listed_until = self.provider.now() - self.provider.faults.listed_after;
         let store = lock(&self.provider.store);
-        let texts = store.thread(line_id, &others);
-        page(call, Resource::Messages, texts.into_iter().map(|text| (text.created_at, text.rest())))
+        let texts = store.thread(line_id, &others).into_iter().filter(|text| text.created_at <= listed_until);
+        page(call, Resource::Messages, texts.map(|text| (text.created_at, text.rest())))
     }
 
     fn list_calls(&self, call: &super::Call<'_>) -> Answer {
