@@ -7,34 +7,34 @@ use trunkline_platform::db::{Db, DbError};
 use super::store::Sha256Hash;
 use super::table::MediaId;
 
-trunkline_platform::statements! {
-    LIST_MEDIA = same {
-        "SELECT id, owner_type, owner_id, position, state, declared_type, served_type, media_type, type_mismatch,
-             size, sha256, thumbnail_sha256, thumbnail_type, thumbnail_error, error, signature, scanned_at,
-             legal_hold, told_at, created_at, stored_at, purged_at, asked_at, former_sha256,
-             CASE WHEN url LIKE 'http%' THEN url ELSE '' END AS url
-         FROM media
-         WHERE (CAST($1 AS TEXT) IS NULL OR state = $1) AND (CAST($2 AS TEXT) IS NULL OR owner_type = $2)
-           AND (CAST($3 AS TEXT) IS NULL OR owner_id = $3) AND (CAST($4 AS BOOLEAN) IS NULL OR legal_hold = $4)
-           AND (CAST($5 AS BIGINT) IS NULL OR id < $5)
-         ORDER BY id DESC LIMIT $6"
-    }
-    SHOW_MEDIA = same {
-        "SELECT id, owner_type, owner_id, position, state, declared_type, served_type, media_type, type_mismatch,
-             size, sha256, thumbnail_sha256, thumbnail_type, thumbnail_error, error, signature, scanned_at,
-             legal_hold, told_at, created_at, stored_at, purged_at, asked_at, former_sha256,
-             CASE WHEN url LIKE 'http%' THEN url ELSE '' END AS url
-         FROM media WHERE id = $1"
-    }
-    RECORDINGS_OF_CALL = same {
-        "SELECT m.id, m.owner_type, m.owner_id, m.position, m.state, m.declared_type, m.served_type, m.media_type,
+const COLUMNS: &str = "m.id, m.owner_type, m.owner_id, m.position, m.state, m.declared_type, m.served_type, m.media_type,
              m.type_mismatch, m.size, m.sha256, m.thumbnail_sha256, m.thumbnail_type, m.thumbnail_error, m.error,
              m.signature, m.scanned_at, m.legal_hold, m.told_at, m.created_at, m.stored_at, m.purged_at, m.asked_at,
-             m.former_sha256, CASE WHEN m.url LIKE 'http%' THEN m.url ELSE '' END AS url
-         FROM call_recordings AS r
+             m.former_sha256, CASE WHEN m.url LIKE 'http%' THEN m.url ELSE '' END AS url";
+
+trunkline_platform::statements! {
+    LIST_MEDIA = parts {
+        "SELECT " (sql COLUMNS)
+        " FROM media AS m
+         WHERE (CAST($1 AS TEXT) IS NULL OR m.state = $1) AND (CAST($2 AS TEXT) IS NULL OR m.owner_type = $2)
+           AND (CAST($3 AS TEXT) IS NULL OR m.owner_id = $3) AND (CAST($4 AS BOOLEAN) IS NULL OR m.legal_hold = $4)
+           AND (CAST($5 AS BIGINT) IS NULL OR m.id < $5)
+         ORDER BY m.id DESC LIMIT $6"
+    }
+    SHOW_MEDIA = parts { "SELECT " (sql COLUMNS) " FROM media AS m WHERE m.id = $1" }
+    RECORDINGS_OF_CALL = parts {
+        "SELECT " (sql COLUMNS)
+        " FROM call_recordings AS r
          JOIN media AS m ON m.owner_type = 'recording' AND m.owner_id = r.call_id || '/' || r.recording
          WHERE r.call_id = $1
          ORDER BY r.started_at IS NULL, r.started_at, r.recording, m.position LIMIT 1000"
+    }
+    VOICEMAIL_OF_CALL = parts {
+        "SELECT " (sql COLUMNS)
+        " FROM voicemails AS v
+         JOIN media AS m ON m.owner_type = 'voicemail' AND m.owner_id = v.id
+         WHERE v.call_id = $1
+         ORDER BY m.position LIMIT 1000"
     }
 }
 
@@ -125,4 +125,9 @@ pub async fn show(db: &Db, id: MediaId) -> Result<Option<MediaDetail>, DbError> 
 /// The files of a call's recordings, the first recording first.
 pub async fn recordings(db: &Db, call_id: &str) -> Result<Vec<MediaDetail>, DbError> {
     RECORDINGS_OF_CALL.bind(call_id).all(&mut db.read().await?).await
+}
+
+/// The file of a call's voicemail. More than one where the provider told of it under more than one link.
+pub async fn voicemail(db: &Db, call_id: &str) -> Result<Vec<MediaDetail>, DbError> {
+    VOICEMAIL_OF_CALL.bind(call_id).all(&mut db.read().await?).await
 }

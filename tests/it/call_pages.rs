@@ -12,7 +12,7 @@ use crate::dashboard::page;
 use crate::harness::browser::{Browser, Colours, Width};
 use crate::harness::{Env, both_engines};
 use crate::kept::Keeper;
-use crate::listening::{CALL, with_recordings};
+use crate::listening::{CALL, voicemail, with_recordings};
 
 /// What would be a page of its own if it were not shown as text.
 const BAD: &str = "</li><script>alert(1)</script><img src=x onerror=alert(1)>\"'";
@@ -202,6 +202,21 @@ both_engines! {
         assert_eq!(site.get("/calls/figures", "").await.headers()["location"], "/login");
     }
 
+    async fn a_voicemail_is_listened_to_on_the_page_of_its_call_by_who_may(env: Env) {
+        let site = with_recordings(&env).await;
+        let keeper = Keeper::new(&env).await;
+        keeper.tell_and_work(&[voicemail().await]).await;
+        keeper.assert_nothing_failed().await;
+        let path = format!("/calls/{CALL}");
+        let players = async |scopes: &[Scope]| {
+            let told = page(&site, &path, &site.key(scopes).await).await;
+            let (_, left) = told.split_once("Voicemail").unwrap();
+            left.matches("<audio").count()
+        };
+        assert_eq!(players(&[Scope::Read]).await, 0);
+        assert_eq!(players(&[Scope::Read, Scope::Pii]).await, 1);
+    }
+
     async fn nothing_that_was_said_in_a_call_is_taken_for_a_page(env: Env) {
         let keeper = Keeper::new(&env).await;
         let id = format!("AC{BAD}");
@@ -251,9 +266,9 @@ async fn listen(width: Width, colours: Colours) {
     let mut dialogue: Vec<Value> = (0..12).map(|at| line(at * 5)).collect();
     dialogue[9]["content"] = json!("My heater is out of order again.");
     keeper.tell_and_work(&events()).await;
-    keeper
-        .tell_and_work(&[transcript(CALL, &json!(dialogue)), summary(CALL, "She calls about her boiler.")])
-        .await;
+    let told =
+        [transcript(CALL, &json!(dialogue)), summary(CALL, "She calls about her boiler."), voicemail().await];
+    keeper.tell_and_work(&told).await;
     count(&env, &keeper).await;
     let key = site.key(&[Scope::Read, Scope::Pii]).await;
     let browser = Browser::start(width, colours).await;

@@ -64,6 +64,16 @@ fn recorded(call: &str, files: &[(&str, String)]) -> String {
     .to_string()
 }
 
+/// The voicemail of the call, with the long recording as its file.
+pub(crate) async fn voicemail() -> String {
+    json!({"id": "EVvoicemail", "apiVersion": "2026-03-30", "type": "call.voicemail.completed",
+        "createdAt": "2026-03-02T09:06:00Z",
+        "data": {"resource": {"id": "AC2", "voicemailId": "VM1", "callId": CALL, "direction": "incoming", "duration": 60,
+            "recordingUrl": format!("{}long.wav", host().await), "transcript": "Call me back.",
+            "createdAt": "2026-03-02T09:05:00Z"}}})
+    .to_string()
+}
+
 /// A site with a call whose recordings are stored; the long one comes first.
 pub(crate) async fn with_recordings(env: &Env) -> Site {
     with_recordings_in(env, store(env.folder()).await).await

@@ -52,7 +52,8 @@ pub(super) fn recordings(visit: &Visit<'_>, files: &[MediaDetail], at: Option<Mo
     }
 }
 
-fn player(visit: &Visit<'_>, file: &MediaDetail, begins: Option<f64>) -> Markup {
+/// A file to be listened to, from some seconds into it on.
+pub(super) fn player(visit: &Visit<'_>, file: &MediaDetail, begins: Option<f64>) -> Markup {
     let fragment = begins.map(|seconds| format!("#t={seconds:.1}")).unwrap_or_default();
     html! {
         @if file.servable().is_none() {

@@ -7,7 +7,7 @@ use poem::web::{Data, Path};
 use poem::{Request, handler};
 use serde_json::Value;
 use trunkline_jobs::calls::{self, CallDetails, CallRow, Said};
-use trunkline_jobs::media::inspect;
+use trunkline_jobs::media::inspect::{self, MediaDetail};
 
 use super::{list, player};
 use crate::access::Scope;
@@ -30,6 +30,7 @@ pub(in crate::dashboard) async fn show(
     let found = calls::show(db, &id.replace('\0', "")).await?;
     let call = found.ok_or_else(|| visit.missing(Place::Calls, "such call"))?;
     let files = inspect::recordings(db, &call.call.id).await?;
+    let left = inspect::voicemail(db, &call.call.id).await?;
     let fields = Fields::of_query(request);
     let unmask = fields.get("unmask") == Some("true");
     let view = visit.view(unmask, &format!("call:{}", call.call.id)).await?;
@@ -43,7 +44,7 @@ pub(in crate::dashboard) async fn show(
         (player::recordings(&visit, &files, at))
         (paragraphs("Summary", &call.summary, call.call.summary_status.as_deref(), view))
         (paragraphs("Next steps", &call.next_steps, None, view))
-        (voicemail(&call.call, view))
+        (voicemail(&visit, &call.call, &left, view))
         @let listens = visit.caller.scopes.has(Scope::Pii) && files.iter().any(|file| file.servable().is_some());
         (dialogue(&call, view, listens.then_some((path.as_str(), unmask))))
         @if call.insights != Value::Null {
@@ -100,10 +101,11 @@ fn paragraphs(name: &str, texts: &[String], status: Option<&str>, view: View) ->
     }
 }
 
-fn voicemail(call: &CallRow, view: View) -> Markup {
+fn voicemail(visit: &Visit<'_>, call: &CallRow, files: &[MediaDetail], view: View) -> Markup {
     html! {
-        @if call.voicemail_id.is_some() {
+        @if call.voicemail_id.is_some() || !files.is_empty() {
             h2 { "Voicemail" @if let Some(ms) = call.voicemail_ms { " " span.note { (clock(ms as f64 / 1_000.0)) } } }
+            @for file in files { (player::player(visit, file, None)) }
             @match &call.voicemail {
                 Some(said) => p.said { (view.said(said)) },
                 None => p.note { "No transcript of it was told." },
