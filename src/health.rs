@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use trunkline_jobs::media::MediaStore;
+use trunkline_jobs::media::scan::Scanner;
 use trunkline_platform::clock::Clock;
 use trunkline_platform::db::Db;
 use trunkline_platform::ring::Ring;
@@ -18,6 +19,8 @@ pub struct Probes {
     pub db: Db,
     pub ring: Ring,
     pub store: MediaStore,
+    /// Where files are shown to one.
+    pub scanner: Option<Scanner>,
     /// Of this process, when it works.
     pub workers: Option<Readiness>,
     pub clock: Clock,
@@ -41,6 +44,9 @@ pub struct Checks {
     /// What waits for a server of files is tried again later: it does not decide readiness either.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub media_store: Option<Check>,
+    /// Files wait for the virus scanner: nor does this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scanner: Option<Check>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub workers: Option<Check>,
 }
@@ -61,7 +67,8 @@ impl Check {
 impl Probes {
     /// Asks everything at once; takes two seconds at most.
     pub async fn report(&self) -> Report {
-        let (database, ring, media_store) = tokio::join!(self.database(), self.ring(), self.media_store());
+        let (database, ring, media_store, scanner) =
+            tokio::join!(self.database(), self.ring(), self.media_store(), self.scanner());
         let (redis, listen) = match self.ring {
             Ring::Local(_) => (None, None),
             Ring::Postgres(_) => (None, Some(ring)),
@@ -73,7 +80,7 @@ impl Probes {
             Check::of((!names.is_empty()).then(|| format!("no look at the table for: {}", names.join(", "))))
         });
         let ready = database.ok && workers.as_ref().is_none_or(|check| check.ok);
-        Report { ready, checks: Checks { database, redis, listen, media_store, workers } }
+        Report { ready, checks: Checks { database, redis, listen, media_store, scanner, workers } }
     }
 
     async fn database(&self) -> Check {
@@ -90,6 +97,15 @@ impl Probes {
             return None;
         }
         Some(Check::of(match tokio::time::timeout(DEADLINE, self.store.check()).await {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(format!("{:#}", anyhow::Error::from(error))),
+            Err(_) => Some("no answer in time".to_owned()),
+        }))
+    }
+
+    async fn scanner(&self) -> Option<Check> {
+        let scanner = self.scanner.as_ref()?;
+        Some(Check::of(match tokio::time::timeout(DEADLINE, scanner.check()).await {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(format!("{:#}", anyhow::Error::from(error))),
             Err(_) => Some("no answer in time".to_owned()),

@@ -271,6 +271,7 @@ impl App {
             db: self.db.clone(),
             ring: self.tasks.ring().clone(),
             store: self.services.media.store.clone(),
+            scanner: self.services.media.scanner.clone(),
             workers: workers.as_ref().map(Workers::readiness),
             clock: self.clock.clone(),
         };

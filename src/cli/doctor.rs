@@ -67,6 +67,7 @@ async fn found(config: &Config) -> Result<Vec<Trouble>> {
         db: tasks.db().clone(),
         ring: tasks.ring().clone(),
         store: database::media_store(config).await?,
+        scanner: config.media.scanner(),
         workers: None,
         clock: clock.clone(),
     };

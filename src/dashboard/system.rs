@@ -54,6 +54,7 @@ fn dependencies(visit: &Visit<'_>, checks: &Checks) -> Markup {
         ("Redis", checks.redis.as_ref(), "redis-away"),
         ("PostgreSQL’s bell", checks.listen.as_ref(), "redis-away"),
         ("The store of files", checks.media_store.as_ref(), "media-store"),
+        ("The virus scanner", checks.scanner.as_ref(), "media"),
         ("The workers of this process", checks.workers.as_ref(), "stopping"),
     ];
     html! {

@@ -95,6 +95,7 @@ impl Site {
                 db: env.db.clone(),
                 ring: env.ring(),
                 store: desk.store.clone(),
+                scanner: None,
                 workers: None,
                 clock: env.clock.clone(),
             },

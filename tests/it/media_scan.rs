@@ -6,7 +6,7 @@ use trunkline_jobs::media::{DownloadMedia, RescanMedia};
 use trunkline_platform::task::{NewTask, TaskState};
 
 use crate::harness::host::{Host, message};
-use crate::harness::{Env, both_engines};
+use crate::harness::{Env, Program, both_engines};
 use crate::kept::{Keeper, fetcher, fetcher_up_to, media, no_provider, store};
 use crate::media_checks::left_in_temp;
 use crate::servers::clamd::{SIGNATURE, STREAM_MAX, eicar};
@@ -55,7 +55,14 @@ both_engines! {
         let keeper = scanning(&env, &clamd).await;
         let host = Host::start().await;
         let link = host.put("note", "text/plain", "see you at 5");
+        let program = Program::new(&env, &["serve"])
+            .set("TRUNKLINE_MEDIA_SCAN", "required")
+            .set("TRUNKLINE_MEDIA_CLAMD", clamd.address());
+        let doctor = || tokio::task::block_in_place(|| program.run_to_code(&["doctor"])).unwrap().1;
+        let away = "The virus scanner: cannot reach the virus scanner";
+        assert!(!doctor().contains(away));
         clamd.stop().unwrap();
+        assert!(doctor().contains(away), "{}", doctor());
         keeper.tell_and_work(&[message("1", &[(&link, None)])]).await;
         host.remove("note");
         let kit = keeper.kit();
@@ -70,6 +77,7 @@ both_engines! {
         assert_eq!(host.requests(), 1, "it is fetched once");
 
         tokio::task::block_in_place(|| clamd.start_again()).unwrap();
+        assert!(!doctor().contains(away));
         kit.advance(TimeDelta::minutes(5)).await.unwrap();
         let rows = keeper.rows("media", "state error").await;
         assert_eq!(rows, ["media stored -"]);
