@@ -57,6 +57,8 @@ pub enum OperateError {
          `trunkline campaigns release`"
     )]
     NumbersHeld(String),
+    #[error("the campaign was changed since it was looked at; look again, then say what shall be otherwise")]
+    Outdated,
     #[error("a plan or a task cannot be written")]
     Json(#[from] serde_json::Error),
     #[error(transparent)]
@@ -156,10 +158,16 @@ pub async fn change(
     tx: &mut Session,
     id: i64,
     change: impl FnOnce(&mut Plan),
+    seen: Option<&str>,
     actor: &Actor,
     now: DateTime<Utc>,
 ) -> Result<Plan, OperateError> {
     let row = table::lock(tx, id).await?.ok_or(OperateError::Unknown(id))?;
+    if let Some(seen) = seen
+        && seen != row.plan.0.tag()
+    {
+        return Err(OperateError::Outdated);
+    }
     let mut plan = row.plan.0.clone();
     change(&mut plan);
     plan.check()?;

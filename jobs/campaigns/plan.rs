@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use thiserror::Error;
 use trunkline_platform::task::Rate;
 
@@ -12,6 +13,7 @@ use super::hours::Hours;
 use super::template::{Missing, TemplateError};
 use super::variants::{self, MOST_HOLDOUT, MOST_VARIANTS, MOST_WEIGHT, Variant};
 use crate::contacts::segments::Filter;
+use crate::media::Sha256Hash;
 
 /// Texts of one of our numbers a day, unless the plan says otherwise.
 pub const DAILY_CAP: u32 = 125;
@@ -123,6 +125,13 @@ pub enum PlanError {
 }
 
 impl Plan {
+    /// Tells this plan from any other, such as what somebody has made of it since it was looked at.
+    pub fn tag(&self) -> String {
+        // What cannot be written as JSON was never kept, so nobody has seen it.
+        let hash: [u8; 32] = Sha256::digest(serde_json::to_vec(self).unwrap_or_default()).into();
+        Sha256Hash::from(hash).to_string()
+    }
+
     /// One text to these numbers' list, everything else by default.
     pub fn new(audience: Audience, sender: impl Into<String>, template: impl Into<String>) -> Self {
         Self {

@@ -20,6 +20,7 @@ mod docs;
 mod door;
 mod download;
 mod endpoints;
+mod etag;
 mod event_replays;
 mod events;
 mod granted;

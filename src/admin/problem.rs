@@ -72,6 +72,11 @@ impl Problem {
         Self::new(StatusCode::CONFLICT, "conflict", detail)
     }
 
+    /// Somebody has changed it since it was looked at.
+    pub(super) fn outdated(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::PRECONDITION_FAILED, "outdated", detail)
+    }
+
     /// The path does not take the method; `allow` are those it takes.
     pub(super) fn method_not_allowed(allow: String) -> Self {
         let detail = format!("this path does not take this method; it takes {allow}");
@@ -206,13 +211,14 @@ impl ResponseError for Problem {
 }
 
 /// Every status that any operation can answer with when it does not do what was asked.
-const STATUSES: [(u16, &str); 11] = [
+const STATUSES: [(u16, &str); 12] = [
     (400, "What was sent cannot be meant"),
     (401, "No key, or no good one"),
     (403, "The key does not allow it"),
     (404, "There is no such thing"),
     (405, "The path does not take the method"),
     (409, "It cannot be done to what is there"),
+    (412, "It was changed since the version of If-Match"),
     (413, "The body is too large"),
     (415, "The body is not JSON"),
     (429, "Too many requests, or too many failed tries"),

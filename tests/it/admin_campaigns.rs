@@ -228,6 +228,31 @@ both_engines! {
         }
     }
 
+    async fn who_has_seen_another_plan_than_the_present_changes_nothing(env: Env) {
+        let stage = Stage::new(&env, "").await;
+        let site = Site::start(&env).await;
+        let key = site.key(&[Scope::Operate]).await;
+        let ops = Caller::new(&site, &[Scope::Operate]).await;
+        let id = ops.draft("sale", &numbers(3), &stage.line, json!({})).await;
+        let seen = site.get(&format!("/api/v1/campaigns/{id}"), &key).await.headers()["etag"].to_str().unwrap().to_owned();
+        let change = async |seen: &str, cap: u32| {
+            let path = format!("/api/v1/campaigns/{id}/change");
+            let asked = site.ask(Method::POST, &path).bearer_auth(&key).header("if-match", seen);
+            asked.json(&json!({"plan": {"daily_cap": cap}})).send().await.unwrap()
+        };
+        let first = change(&seen, 10).await;
+        assert_eq!(first.status(), StatusCode::OK);
+        let told = first.headers()["etag"].to_str().unwrap().to_owned();
+        let second = change(&seen, 20).await;
+        assert_eq!(second.status(), StatusCode::PRECONDITION_FAILED);
+        assert_eq!(second.json::<Value>().await.unwrap()["code"], "outdated");
+        assert_eq!(stage.campaign(id).await.plan.0.daily_cap, 10);
+        for (seen, cap) in [(told.as_str(), 30), ("*", 40)] {
+            assert_eq!(change(seen, cap).await.status(), StatusCode::OK, "{seen}");
+            assert_eq!(stage.campaign(id).await.plan.0.daily_cap, cap);
+        }
+    }
+
     async fn what_was_drawn_for_a_list_stays_and_its_words_can_change(env: Env) {
         let stage = Stage::new(&env, "").await;
         let site = Site::start(&env).await;

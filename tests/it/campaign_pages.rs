@@ -185,6 +185,23 @@ both_engines! {
         assert_eq!(trunkline_jobs::campaigns::show(&env.db, id).await.unwrap().unwrap().recipients, 2);
     }
 
+    async fn nobody_overwrites_what_somebody_else_has_changed_meanwhile(env: Env) {
+        let (stage, site) = (Stage::new(&env, "").await, Site::start(&env).await);
+        let key = site.key(&[Scope::Operate]).await;
+        let id = stage.started(&stage.plan(), &numbers(3)).await;
+        let edit = format!("/campaigns/{id}/edit");
+        let shown = page(&site, &edit, &key).await;
+        let seen = shown.split("name=\"seen\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+        let change = async |cap: &str| {
+            let fields = [("seen", seen.as_str()), ("hours", "9:00-20:00"), ("daily_cap", cap), ("reason", "less")];
+            send(&site, &edit, &key, &fields).await
+        };
+        assert_eq!(change("10").await, Ok(format!("/campaigns/{id}?did=change")));
+        let told = change("20").await.unwrap_err();
+        assert!(told.contains("was changed since it was looked at") && told.contains("value=\"20\""), "{told}");
+        assert_eq!(stage.campaign(id).await.plan.0.daily_cap, 10);
+    }
+
     async fn what_cannot_be_done_from_where_it_is_is_refused_with_the_reason(env: Env) {
         let (stage, site) = (Stage::new(&env, "").await, Site::start(&env).await);
         let key = site.key(&[Scope::Operate]).await;

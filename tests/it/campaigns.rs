@@ -376,9 +376,9 @@ both_engines! {
         assert_eq!((held.state, held.reason.as_deref(), held.segments), (State::Paused, Some("budget"), 6));
         let mut tx = env.db.write().await.unwrap();
         let more = |plan: &mut Plan| plan.budget_segments = Some(10);
-        change(&mut tx, id, more, &ana(), env.clock.now()).await.unwrap();
+        change(&mut tx, id, more, None, &ana(), env.clock.now()).await.unwrap();
         let other = |plan: &mut Plan| plan.variants[0].template = "Other words. STOP".to_owned();
-        assert!(matches!(change(&mut tx, id, other, &ana(), env.clock.now()).await, Err(OperateError::Fixed(..))));
+        assert!(matches!(change(&mut tx, id, other, None, &ana(), env.clock.now()).await, Err(OperateError::Fixed(..))));
         tx.commit().await.unwrap();
         stage.make(id, Move::Resume).await.unwrap();
         stage.pass(TimeDelta::minutes(1)).await;

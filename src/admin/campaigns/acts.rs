@@ -2,12 +2,13 @@
 //! refused with 409 and the reason.
 
 use chrono::{DateTime, Utc};
-use poem_openapi::param::Path;
+use poem_openapi::param::{Header, Path};
 use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi};
 use trunkline_jobs::campaigns::experiment::{evidence, promote};
 use trunkline_jobs::campaigns::{self as jobs, Move, OperateError};
 
+use super::super::etag::{self, Tagged, tagged};
 use super::super::granted::{Granted, Operate};
 use super::super::problem::Problem;
 use super::super::{Answer, Desk, Tag};
@@ -165,23 +166,27 @@ impl CampaignActsApi {
     /// Change a campaign's plan
     ///
     /// All of it in a draft, but for whom it goes to; later the rate, the hours, the holidays, the cap and the budget. The next text
-    /// goes by it.
+    /// goes by it. With `If-Match` it is changed only if nobody has since the `ETag` that `show_campaign` told.
     #[oai(path = "/campaigns/:id/change", method = "post", operation_id = "change_campaign")]
     async fn change(
         &self,
         by: Granted<Operate>,
         id: Path<i64>,
+        /// The `ETag` of the campaign as it was looked at
+        #[oai(name = "If-Match")]
+        seen: Header<Option<String>>,
         body: Json<CampaignChange>,
-    ) -> Answer<CampaignPlan> {
+    ) -> Tagged<CampaignPlan> {
         let Json(CampaignChange { plan: wishes, reason }) = body;
         if wishes.is_empty() {
             return Err(Problem::invalid("nothing to change: say in `plan` what shall be otherwise"));
         }
         let (wishes, actor, now) = (wishes.read()?, by.actor(reason), self.0.tasks.clock().now());
         let mut tx = self.0.tasks.begin().await?;
-        let plan = jobs::change(tx.session(), id.0, |plan| wishes.apply(plan), &actor, now).await?;
+        let seen = etag::seen(seen.0.as_deref());
+        let plan = jobs::change(tx.session(), id.0, |plan| wishes.apply(plan), seen, &actor, now).await?;
         tx.commit().await?;
-        Ok(Json(CampaignPlan::of(&plan)))
+        Ok(tagged(&plan.tag(), CampaignPlan::of(&plan)))
     }
 
     /// Promote a text
@@ -238,6 +243,7 @@ impl From<OperateError> for Problem {
             OperateError::NumbersHeld(told) => Self::conflict(format!(
                 "the breaker holds every number it is sent from: {told}; see list_held_numbers and release_number"
             )),
+            OperateError::Outdated => Self::outdated(error.to_string()),
             OperateError::NameTaken(_)
             | OperateError::Illegal(_)
             | OperateError::Fixed(..)

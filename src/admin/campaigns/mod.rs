@@ -24,6 +24,7 @@ use trunkline_jobs::campaigns::{
     self as jobs, CampaignFilter, CampaignRow, Live, OperateError, add_recipients, breaker,
 };
 
+use super::etag::{Tagged, tagged};
 use super::granted::{Granted, Operate, Read, View};
 use super::page::{Listing, Page, usual};
 use super::problem::Problem;
@@ -159,7 +160,7 @@ impl CampaignsApi {
 
     /// Show a campaign
     ///
-    /// With its plan, how many recipients are where and why, and what the breaker saw.
+    /// With its plan, how many recipients are where and why, and what the breaker saw. The `ETag` is the plan's, for `change_campaign`.
     #[oai(path = "/campaigns/:id", method = "get", operation_id = "show_campaign")]
     async fn show(
         &self,
@@ -168,10 +169,12 @@ impl CampaignsApi {
         /// Tell how it fares and when it will end although more than 20,000 wait, which takes some seconds
         #[oai(default)]
         forecast: Query<bool>,
-    ) -> Answer<CampaignInFull> {
+    ) -> Tagged<CampaignInFull> {
         let campaign = found(&self.0, id.0).await?;
         let view = by.view(false, "campaigns").await?;
-        in_full(&self.0, campaign, forecast.0, view).await
+        let tag = campaign.plan.0.tag();
+        let Json(full) = in_full(&self.0, campaign, forecast.0, view).await?;
+        Ok(tagged(&tag, full))
     }
 
     /// Show what the next recipients would get

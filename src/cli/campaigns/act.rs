@@ -169,7 +169,7 @@ impl ChangePlan {
                 plan.budget_segments = budget;
             }
         };
-        let plan = change(tx.session(), self.one.id, apply, &actor, tasks.clock().now()).await?;
+        let plan = change(tx.session(), self.one.id, apply, None, &actor, tasks.clock().now()).await?;
         tx.commit().await?;
         if self.one.json {
             return output::print(&output::json(&json!({ "id": self.one.id, "plan": plan }))?);

@@ -16,7 +16,7 @@ use trunkline_platform::db::DbError;
 
 use super::written::{self, Extent};
 use super::{found, refusal, show};
-use crate::dashboard::form::Fields;
+use crate::dashboard::form::{Fields, hidden};
 use crate::dashboard::layout::Place;
 use crate::dashboard::visit::{Page, Stop, Visit};
 use crate::dashboard::{PATIENCE, Pages, people, see_other};
@@ -267,7 +267,7 @@ async fn put(visit: &Visit<'_>, campaign: &CampaignRow, fields: &Fields, wanted:
             false => Plan { without: plan.without.clone(), ..wanted },
         };
     };
-    let changed = jobs::change(tx.session(), campaign.id, apply, &actor, visit.now).await;
+    let changed = jobs::change(tx.session(), campaign.id, apply, fields.get("seen"), &actor, visit.now).await;
     changed.map_err(|error| refused(visit, error))?;
     tx.commit().await?;
     Ok(())
@@ -330,6 +330,7 @@ async fn form(
     let segments = segments::list(visit.pages.tasks.db(), None, MOST_SEGMENTS).await?;
     let segments: Vec<String> = segments.into_iter().map(|segment| segment.name).collect();
     let whom = campaign.map(|campaign| show::audience(&campaign.plan.0.audience, View::of(false)));
+    let seen = campaign.map(|campaign| campaign.plan.0.tag());
     let (title, place, back) = match campaign {
         None => ("New campaign".to_owned(), "/campaigns/new".to_owned(), "/campaigns".to_owned()),
         Some(CampaignRow { id, name, .. }) => (
@@ -347,6 +348,7 @@ async fn form(
                 label for="name" { "Name" }
                 input #name name="name" value=[fields.get("name")] required maxlength="100" autocomplete="off";
             }
+            (hidden(&[("seen", fields.get("seen").or(seen.as_deref()))]))
             (written::form(fields, extent, &whom.unwrap_or_default(), &segments))
             label for="reason" { "Why" }
             input #reason name="reason" value=[fields.get("reason")] maxlength="500" placeholder="For whoever reads the audit later";
