@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
-use trunkline_jobs::campaigns::{Paused, breaker, list_paused};
+use trunkline_jobs::campaigns::{Paused, Stalled, breaker, list_paused, stalled};
 use trunkline_jobs::contacts::optout;
 use trunkline_jobs::reconcile;
 use trunkline_jobs::secrets::Vault;
@@ -82,6 +82,7 @@ pub struct Look {
     /// Waits for a release that knows its job.
     unknown: i64,
     paused: Vec<Paused>,
+    stalled: Vec<Stalled>,
     /// Our numbers that send nothing, and why.
     held: Vec<(String, String)>,
     /// The last reconciliation, if it failed: its number and why.
@@ -129,6 +130,7 @@ impl Look {
                 .map(|row| row.due + row.delayed + row.blocked)
                 .sum(),
             paused: list_paused(db, MOST).await?,
+            stalled: stalled(tasks).await?,
             held: held.filter_map(|trip| Some((trip.sender?, trip.reason))).collect(),
             reconcile: last
                 .filter(|run| run.state == "failed")
@@ -181,20 +183,28 @@ impl Look {
                 "{} texts may or may not have been sent; a person has to say",
                 counted(self.unresolved)
             );
-            found.push(Trouble::soon(what, "sending").command("trunkline sends list --state unresolved"));
+            let trouble = Trouble::soon(what, "sending").page("/sends");
+            found.push(trouble.command("trunkline sends list --state unresolved"));
         }
         if self.reviews > 0 {
             let what = format!("{} answers may be opt-outs; a person has to say", counted(self.reviews));
-            found.push(Trouble::soon(what, "opt-outs").command("trunkline optouts review"));
+            let trouble = Trouble::soon(what, "opt-outs").page("/contacts/reviews");
+            found.push(trouble.command("trunkline optouts review"));
+        }
+        for Stalled { campaign, task } in &self.stalled {
+            let what = format!("The campaign {campaign} stands still: its task {task} is a dead letter");
+            let trouble = Trouble::now(what, "campaigns").page(format!("/campaigns/{campaign}"));
+            found.push(trouble.command(format!("trunkline dead retry {task} --reason …")));
         }
         for Paused { id, reason } in &self.paused {
             let what = format!("The campaign {id} is paused: {}", mask::phones_in(reason));
-            let command = format!("trunkline campaigns show {id}");
-            found.push(Trouble::soon(what, "campaigns").command(command));
+            let trouble = Trouble::soon(what, "campaigns").page(format!("/campaigns/{id}"));
+            found.push(trouble.command(format!("trunkline campaigns show {id}")));
         }
         for (sender, reason) in &self.held {
             let what = format!("The number {sender} sends nothing: {}", mask::phones_in(reason));
-            found.push(Trouble::soon(what, "campaigns").command("trunkline campaigns numbers"));
+            let trouble = Trouble::soon(what, "campaigns").page("/campaigns/numbers");
+            found.push(trouble.command("trunkline campaigns numbers"));
         }
         if let Some((run, error)) = &self.reconcile {
             let what = format!("The last reconciliation failed: {}", mask::phones_in(error));
@@ -238,6 +248,7 @@ pub fn of_checks(checks: &Checks) -> Vec<Trouble> {
         ("Redis", checks.redis.as_ref(), false, "redis-away"),
         ("The connection that listens", checks.listen.as_ref(), false, "database-away"),
         ("The store of files", checks.media_store.as_ref(), false, "media-store"),
+        ("The virus scanner", checks.scanner.as_ref(), false, "media"),
         ("A worker of this process", checks.workers.as_ref(), true, "stopping"),
     ];
     let found = asked.into_iter().filter_map(|(name, check, urgent, runbook)| {

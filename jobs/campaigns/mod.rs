@@ -33,6 +33,7 @@ mod recipients;
 pub mod report;
 mod round;
 pub mod sms;
+mod stalled;
 mod state;
 mod table;
 mod template;
@@ -56,6 +57,7 @@ pub use read::{
     show,
 };
 pub use recipients::{RecipientFilter, RecipientRow, Recipients, recipient, recipients, recipients_of};
+pub use stalled::{Stalled, stalled};
 pub use state::{IllegalMove, Move, State};
 pub use table::CampaignRow;
 pub use template::{Missing, Template};

@@ -37,6 +37,7 @@ mod simulate;
 mod stats;
 mod tasks;
 mod timeline;
+mod top;
 mod tunnel;
 mod upkeep;
 mod webhooks;
@@ -108,6 +109,8 @@ enum Command {
     Seed(seed::SeedCommand),
     /// Count events, tasks, queues and files
     Stats(stats::StatsCommand),
+    /// Watch what works, what waits and what is wrong
+    Top(top::TopCommand),
     /// List the worker processes
     Workers(workers::WorkersCommand),
     /// Look at schedules; pause, resume and trigger them
@@ -191,6 +194,7 @@ impl Cli {
             Command::Optouts(command) => command.run(&config).await,
             Command::Seed(command) => command.run(&config).await,
             Command::Stats(command) => command.run(&config).await,
+            Command::Top(command) => command.run(&config).await,
             Command::Workers(command) => command.run(&config).await,
             Command::Schedules(command) => command.run(&config).await,
             Command::Reconcile(command) => command.run(&config).await,

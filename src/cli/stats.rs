@@ -112,7 +112,7 @@ impl Stats {
             self.task_table(),
             newer,
             "\nqueues (by the minute, over the last 1, 5 and 15)\n".to_owned(),
-            self.queue_table(now),
+            queue_table(&self.queues, now),
             format!("\nworkers: {workers} alive\n"),
             media,
         ]
@@ -127,32 +127,31 @@ impl Stats {
         }
         table.text("none")
     }
+}
 
-    fn queue_table(&self, now: DateTime<Utc>) -> String {
-        let mut table = output::Table::new(&[
-            "QUEUE",
-            ">DUE",
-            ">DELAYED",
-            ">BLOCKED",
-            ">RUNNING",
-            "OLDEST DUE WAITS",
-            ">DONE/MIN",
-            ">FAILED/MIN",
-            "",
-        ]);
-        for QueueNow { depth, paused, rate } in &self.queues {
-            let waits = depth.oldest_due.map(|since| output::roughly(now - since)).unwrap_or_default();
-            let counts =
-                [depth.due, depth.delayed, depth.blocked, depth.running].map(|count| count.to_string());
-            let rates = [rate.done_per_minute, rate.failed_per_minute];
-            let rates = rates.map(|[one, five, fifteen]| format!("{one:.0} {five:.1} {fifteen:.1}"));
-            let paused = if *paused { "paused" } else { "" }.to_owned();
-            table.row(
-                [depth.queue.clone()].into_iter().chain(counts).chain([waits]).chain(rates).chain([paused]),
-            );
-        }
-        table.text("none at work")
+/// Queues and how fast they are worked off.
+pub(super) fn queue_table(queues: &[QueueNow], now: DateTime<Utc>) -> String {
+    let mut table = output::Table::new(&[
+        "QUEUE",
+        ">DUE",
+        ">DELAYED",
+        ">BLOCKED",
+        ">RUNNING",
+        "OLDEST DUE WAITS",
+        ">DONE/MIN",
+        ">FAILED/MIN",
+        "",
+    ]);
+    for QueueNow { depth, paused, rate } in queues {
+        let waits = depth.oldest_due.map(|since| output::roughly(now - since)).unwrap_or_default();
+        let counts = [depth.due, depth.delayed, depth.blocked, depth.running].map(|count| count.to_string());
+        let rates = [rate.done_per_minute, rate.failed_per_minute];
+        let rates = rates.map(|[one, five, fifteen]| format!("{one:.0} {five:.1} {fifteen:.1}"));
+        let paused = if *paused { "paused" } else { "" }.to_owned();
+        table
+            .row([depth.queue.clone()].into_iter().chain(counts).chain([waits]).chain(rates).chain([paused]));
     }
+    table.text("none at work")
 }
 
 impl From<Stored> for StoredStats {

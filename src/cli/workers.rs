@@ -26,19 +26,23 @@ impl WorkersCommand {
             return output::json(&workers);
         }
         let now = tasks.clock().now();
-        let mut table = output::Table::new(&["WORKER", "HOST", ">PID", "QUEUES", "STARTED", "LEASE"]);
-        for worker in workers {
-            table.row([
-                worker.id.clone(),
-                worker.host.clone(),
-                worker.pid.to_string(),
-                worker.queues.clone(),
-                output::relative(worker.started_at, now),
-                lease(&worker, now),
-            ]);
-        }
-        Ok(table.text("no workers"))
+        Ok(worker_table(&workers, now))
     }
+}
+
+pub(super) fn worker_table(workers: &[WorkerRow], now: DateTime<Utc>) -> String {
+    let mut table = output::Table::new(&["WORKER", "HOST", ">PID", "QUEUES", "STARTED", "LEASE"]);
+    for worker in workers {
+        table.row([
+            worker.id.clone(),
+            worker.host.clone(),
+            worker.pid.to_string(),
+            worker.queues.clone(),
+            output::relative(worker.started_at, now),
+            lease(worker, now),
+        ]);
+    }
+    table.text("no workers")
 }
 
 fn lease(worker: &WorkerRow, now: DateTime<Utc>) -> String {

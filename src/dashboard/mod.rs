@@ -144,6 +144,8 @@ fn made(pages: &Arc<Pages>) -> Route {
             get(campaigns::build::blank.data(Arc::clone(pages)))
                 .post(campaigns::build::make.data(Arc::clone(pages))),
         )
+        .at("/campaigns/numbers", page!(get campaigns::numbers::list))
+        .at("/campaigns/numbers/:number/release", page!(post campaigns::numbers::release))
         .at("/campaigns/:id", page!(get campaigns::show::show))
         .at(
             "/campaigns/:id/edit",
@@ -160,8 +162,11 @@ fn made(pages: &Arc<Pages>) -> Route {
         )
         .at("/contacts", page!(get contacts::list::list))
         .at("/contacts/find", page!(get contacts::list::find))
+        .at("/contacts/reviews", page!(get contacts::reviews::list))
+        .at("/contacts/reviews/:id/:verdict", page!(post contacts::reviews::act))
         .at("/contacts/:number", page!(get contacts::show::show))
         .at("/contacts/:number/:act", page!(post contacts::act::perform))
+        .at("/sends", page!(get sends::list))
         .at("/sends/:id", page!(get sends::show))
         .at("/sends/:id/:verdict", page!(post sends::resolve))
         .at("/calls", page!(get calls::list::list))

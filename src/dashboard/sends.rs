@@ -1,4 +1,4 @@
-//! One text: what became of it and why, and deciding about one of which nobody can tell.
+//! One text: what became of it and why, and those of which nobody can tell, for a person to decide.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use poem::web::{Data, Path};
 use poem::{Body, Request, handler};
 use trunkline_jobs::campaigns::recipients_of;
 use trunkline_jobs::contacts::optout;
-use trunkline_jobs::sends::{self, Resolution, ResolveError, SendRow, SendState};
+use trunkline_jobs::sends::{self, Resolution, ResolveError, SendFilter, SendRow, SendState};
 
 use super::form::{self, Fields};
 use super::layout::Place;
@@ -17,6 +17,49 @@ use crate::mask::View;
 
 /// Campaigns of its number that are looked through for its own.
 const MOST_LOOKED: u32 = 100;
+
+const PAGE: u32 = 50;
+
+/// `GET /sends`: those that may have been sent and may not.
+#[handler]
+pub(super) async fn list(Data(pages): Data<&Arc<Pages>>, request: &Request) -> Page {
+    let visit = pages.visit(request).await?;
+    let fields = Fields::of_query(request);
+    let (state, before) = (Some(SendState::Unresolved), fields.number("before"));
+    let filter = SendFilter { state, before, limit: PAGE + 1, ..SendFilter::default() };
+    let rows = sends::list(pages.tasks.db(), &filter).await?;
+    let (shown, last) = parts::page(&rows, PAGE);
+    let last = last.map(|row| row.id.to_string());
+    let view = View::of(false);
+    let content = html! {
+        h1 { "Texts nobody can tell of" }
+        p.note {
+            "They were given to the provider, which never said that it took them, and its list does not tell. They are not sent again; a person "
+            "looks at the conversation and decides. " a href="/runbooks/sending" { "Runbook" }
+        }
+        @if shown.is_empty() { p.note { "There are none." } } @else {
+            div.wide tabindex="0" {
+                table {
+                    thead { tr { th { "Text" } th { "To" } th { "From" } th { "Campaign" } th { "Why" } th { "Since" } } }
+                    tbody {
+                        @for row in shown {
+                            tr {
+                                td { a href={ "/sends/" (row.id) } { (row.id) } }
+                                td { code { (view.number(&row.number)) } }
+                                td { code { (row.sender) } }
+                                td { @if let Some(id) = row.campaign_id { a href={ "/campaigns/" (id) } { (id) } } }
+                                td { (parts::shortened(&view.line(row.reason.as_deref().unwrap_or_default()))) }
+                                td { (parts::time(row.state_at, visit.now)) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        @if let Some(last) = &last { (parts::next("/sends", &[("before", Some(last))])) }
+    };
+    Ok(visit.live(Place::Campaigns, "Texts nobody can tell of", &content))
+}
 
 /// `GET /sends/:id`
 #[handler]

@@ -2,11 +2,15 @@
 
 use std::process::Command;
 
+use chrono::TimeDelta;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use trunkline_jobs::campaigns::State;
+use trunkline_platform::clock::Clock;
 
-use crate::campaigns::program_and_provider;
+use crate::campaigns::{Stage, numbers, program_and_provider};
 use crate::harness::{Env, Program, both_engines, free_port, until};
+use crate::kept::statement;
 
 fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}:\n{text}"))
@@ -152,6 +156,45 @@ both_engines! {
         program.run(&["config", "check"]).unwrap();
         let refused = program.run(&["tasks", "list", "--state", "asleep"]).unwrap_err().to_string();
         assert!(refused.contains("asleep"), "{refused}");
+    }
+
+    async fn whoever_watches_sees_what_works_what_waits_and_what_is_wrong(env: Env) {
+        let (_simulator, mut program) = program_and_provider(&env).await;
+        program.start().await.unwrap();
+        program.run(&["jobs", "enqueue", "message.received", "--payload", r#"{"event": 901}"#, "--by", "ana"]).unwrap();
+        program.run(&["queues", "pause", "media", "--by", "ana", "--reason", "a test"]).unwrap();
+        let look = || program.run(&["top", "--count", "1"]).unwrap();
+        until("it has died", async || look().contains("1 dead letters")).await;
+        let told = look();
+        for part in ["1 workers alive", "queue:media is paused", "message.received", "is no longer stored"] {
+            assert!(told.contains(part), "{part}: {told}");
+        }
+        let looks = program.run(&["top", "--count", "2", "--every", "1s", "--json"]).unwrap();
+        let looks: Vec<Value> = looks.lines().map(json).collect();
+        assert_eq!((looks.len(), &looks[0]["dead"]), (2, &Value::from(1)));
+        assert!(program.run(&["top", "--every", "1ms"]).unwrap_err().to_string().contains("every second at most"));
+    }
+
+    async fn a_campaign_whose_task_is_a_dead_letter_is_said_to_stand_still_and_goes_on_when_that_is_retried(env: Env) {
+        let stage = Stage::new(&env, "").await;
+        let id = stage.started(&stage.plan(), &numbers(3)).await;
+        let died = "UPDATE tasks SET state = 'dead', died_at = run_at, finished_at = run_at WHERE kind = 'campaign.pump'";
+        statement(died.to_owned()).query().execute(&mut env.db.write_one().await.unwrap()).await.unwrap();
+        // The same hour for the program as for the campaign.
+        let clock = env.folder().join("clock");
+        let ahead = env.clock.now() - Clock::system().now();
+        std::fs::write(&clock, ahead.num_microseconds().unwrap().to_string()).unwrap();
+        let program = Program::new(&env, &["serve"]).set("CLOCK_AHEAD", clock.display().to_string());
+        let found = || json(&program.run_to_code(&["doctor", "--json"]).unwrap().1);
+        let stands_still = |trouble: &Value| trouble["what"].as_str().unwrap().contains(&format!("campaign {id} stands still"));
+        let troubles = found();
+        let trouble = troubles.as_array().unwrap().iter().find(|trouble| stands_still(trouble)).unwrap();
+        assert_eq!(trouble["urgent"], true);
+        let remedy = trouble["command"].as_str().unwrap().strip_prefix("trunkline ").unwrap();
+        program.run(&remedy.split(' ').chain(["--by", "ana"]).collect::<Vec<_>>()).unwrap();
+        assert!(!found().as_array().unwrap().iter().any(stands_still));
+        stage.pass(TimeDelta::minutes(1)).await;
+        assert_eq!((stage.campaign(id).await.state, stage.accepted().len()), (State::Completed, 3));
     }
 
     async fn the_doctor_ranks_what_is_not_well_and_its_exit_code_tells_how_bad_it_is(env: Env) {

@@ -13,7 +13,7 @@ use crate::harness::browser::{Browser, Colours, Width};
 use crate::harness::{Env, both_engines};
 
 trunkline_platform::statements! {
-    LOSE_TRACK = same { "UPDATE sends SET state = 'unresolved' WHERE id = $1" }
+    pub(crate) LOSE_TRACK = same { "UPDATE sends SET state = 'unresolved' WHERE id = $1" }
 }
 
 /// So many on record, every third of them tagged.

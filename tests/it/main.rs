@@ -33,6 +33,7 @@ mod db_limits;
 mod dead_cli;
 mod dead_letters;
 mod deadlines;
+mod decision_pages;
 mod event_pages;
 mod event_replays;
 mod experiments;

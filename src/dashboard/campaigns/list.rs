@@ -38,6 +38,7 @@ pub(in crate::dashboard) async fn list(Data(pages): Data<&Arc<Pages>>, request: 
             }
         }
         (table(&visit, shown))
+        p.ways { a href="/campaigns/numbers" { "Numbers that send nothing" } a href="/sends" { "Texts nobody can tell of" } }
         @if let Some(last) = last { (parts::next("/campaigns", &[("state", word), ("before", Some(&last))])) }
     };
     Ok(visit.live(Place::Campaigns, "Campaigns", &content))

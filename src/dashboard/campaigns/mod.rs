@@ -3,6 +3,7 @@
 //! * `list`, `show`: which there are, and one as it goes. `figures`, `report`: what of it is counted. `charts`: pictures of that.
 //! * `flight`: what will come of one, and that beside what came. `preview`: what somebody would get. `recipients`: who got what.
 //! * `act`: what can be done to one; what would come of it is shown before it is done.
+//! * `numbers`: ours that the breaker holds.
 //! * `build`: making one and changing it. `written`: its form, as somebody fills it in.
 
 pub(super) mod act;
@@ -11,6 +12,7 @@ mod charts;
 mod figures;
 pub(super) mod flight;
 pub(super) mod list;
+pub(super) mod numbers;
 pub(super) mod preview;
 pub(super) mod recipients;
 mod report;

@@ -43,6 +43,7 @@ pub(in crate::dashboard) async fn show(
         }
         _ => None,
     };
+    let stalled = jobs::stalled(&pages.tasks).await?.into_iter().find(|one| one.campaign == campaign.id);
     let ended = matches!(campaign.state, State::Completed | State::Cancelled);
     let content = html! {
         h1 { "Campaign " (campaign.id) " " (campaign.name) " " (super::state(campaign.state)) }
@@ -51,6 +52,12 @@ pub(in crate::dashboard) async fn show(
             (State::Paused, Some(why)) => p.problem { "Held: " (View::of(false).line(why)) },
             (State::Cancelled, Some(why)) => p { "Why: " (View::of(false).line(why)) },
             _ => {},
+        }
+        @if let Some(stalled) = stalled {
+            p.problem role="alert" {
+                "It stands still: its task " a href={ "/tasks/" (stalled.task) } { (stalled.task) }
+                " is a dead letter. Retry that, and it goes on where it was."
+            }
         }
         @if visit.may_operate() && !ended { (ways(&campaign)) }
         (links(&campaign))

@@ -56,6 +56,7 @@ pub(in crate::dashboard) async fn list(Data(pages): Data<&Arc<Pages>>, request: 
     let content = html! {
         h1 { "Contacts" }
         p { "Those whom campaigns can text, one row a number." }
+        p.ways { a href="/contacts/reviews" { "May be opt-outs" } }
         (search(&fields, &segments))
         @if let Some(unclear) = unclear { p.problem role="alert" { (unclear) } } @else {
             @match &counted {

@@ -3,4 +3,5 @@
 
 pub(super) mod act;
 pub(super) mod list;
+pub(super) mod reviews;
 pub(super) mod show;
