@@ -97,7 +97,7 @@ async fn play(seed: u64, env: Env) -> Result<usize, String> {
     let mut random = StdRng::seed_from_u64(seed);
     let mut rate = |most: f64| random.random_range(0.0..most);
     let faults = format!(
-        "lost_response={:.2},server_error={:.2},late_response={:.2},late_by=1.5,listed_after=40,\
+        "lost_response={:.2},server_error={:.2},late_response={:.2},late_by=1.5,listed_after=200,\
          rate_limited={:.3},duplicate=0.1",
         rate(0.25),
         rate(0.25),
