@@ -62,6 +62,15 @@ impl Check {
     fn of(problem: Option<String>) -> Self {
         Self { ok: problem.is_none(), problem }
     }
+
+    /// Whether something that stands elsewhere answers in time; if not, why, to the first cause.
+    async fn asked<E: Into<anyhow::Error>>(answer: impl Future<Output = Result<(), E>>) -> Self {
+        Self::of(match tokio::time::timeout(DEADLINE, answer).await {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(format!("{:#}", error.into())),
+            Err(_) => Some("no answer in time".to_owned()),
+        })
+    }
 }
 
 impl Probes {
@@ -96,20 +105,11 @@ impl Probes {
         if !self.store.is_remote() {
             return None;
         }
-        Some(Check::of(match tokio::time::timeout(DEADLINE, self.store.check()).await {
-            Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(format!("{:#}", anyhow::Error::from(error))),
-            Err(_) => Some("no answer in time".to_owned()),
-        }))
+        Some(Check::asked(self.store.check()).await)
     }
 
     async fn scanner(&self) -> Option<Check> {
-        let scanner = self.scanner.as_ref()?;
-        Some(Check::of(match tokio::time::timeout(DEADLINE, scanner.check()).await {
-            Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(format!("{:#}", anyhow::Error::from(error))),
-            Err(_) => Some("no answer in time".to_owned()),
-        }))
+        Some(Check::asked(self.scanner.as_ref()?.check()).await)
     }
 
     async fn ring(&self) -> Check {

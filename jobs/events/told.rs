@@ -6,6 +6,7 @@ use trunkline_openphone::event::{
 };
 use trunkline_platform::job::{Context, Failure, OrFail};
 
+use super::feed::reach;
 use super::store::{EventId, LOAD_EVENT};
 use crate::Services;
 
@@ -53,6 +54,8 @@ subjects! {
 enum Unusable {
     #[error("event {0} is no longer stored")]
     Gone(EventId),
+    #[error("event {0} was never stored, the newest is {1}: is the number in the payload right?")]
+    Never(EventId, EventId),
     #[error("event {0} ({1}) is not about what its type promises")]
     OtherSubject(EventId, String),
 }
@@ -65,8 +68,13 @@ struct Stored {
 
 /// Reads what a stored event told. One that cannot be read fails for good.
 pub(crate) async fn told<T: Subject>(cx: &Context<Services>, id: EventId) -> Result<Told<T>, Failure> {
-    let stored: Option<Stored> = LOAD_EVENT.bind(id.0).optional(&mut cx.services().db.read().await?).await?;
-    let stored = stored.ok_or(Unusable::Gone(id)).permanent()?;
+    let db = &cx.services().db;
+    let stored: Option<Stored> = LOAD_EVENT.bind(id.0).optional(&mut db.read().await?).await?;
+    let Some(stored) = stored else {
+        let newest = reach(db).await?;
+        let why = if newest < id { Unusable::Never(id, newest) } else { Unusable::Gone(id) };
+        return Err(Failure::permanent(why));
+    };
     let Event { envelope, payload } = Event::parse(stored.body.as_bytes()).permanent()?;
     let at = told_at(&envelope, &payload, stored.received_at);
     let event_type = envelope.event_type;

@@ -106,7 +106,9 @@ impl DevCommand {
 
         if self.with_trouble {
             trouble::make(&tasks, &simulator).await.context("making trouble")?;
-            println!("  trouble    two things are not well: see the first page, or `trunkline doctor`");
+            println!(
+                "  trouble    two things are broken on purpose: see the first page, or `trunkline doctor`"
+            );
         }
         let campaign = if with_sample { Sample::start(&tasks, self.people).await? } else { None };
         if let Some(campaign) = &campaign {

@@ -1,15 +1,19 @@
 //! Queues: how they stand, and holding them back.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use maud::html;
+use maud::{Markup, html};
 use poem::web::{Data, Path};
 use poem::{Body, Request, handler};
+use trunkline_platform::audit::{self, AuditFilter, AuditRow};
+use trunkline_platform::db::DbError;
 
 use super::form::{self, Fields, address};
 use super::layout::Place;
-use super::visit::Page;
+use super::visit::{Page, Visit};
 use super::{Pages, parts, see_other};
+use crate::mask::View;
 use crate::queues;
 
 /// `GET /queues`
@@ -18,16 +22,25 @@ pub(super) async fn list(Data(pages): Data<&Arc<Pages>>, request: &Request) -> P
     let visit = pages.visit(request).await?;
     let (backlog, limits) = (pages.tasks.backlog().await?, pages.tasks.limits().await?);
     let standing = queues::join(&backlog, pages.tasks.rates().await?, &limits);
+    let held = |name: &str| {
+        let limit = limits.iter().find(|limit| limit.scope.strip_prefix("queue:") == Some(name));
+        limit.is_some_and(|limit| limit.paused)
+    };
+    let mut names = pages.jobs.queue_names();
+    names.sort_by_key(|name| !held(name));
+    let mut why = BTreeMap::new();
+    for name in names.iter().filter(|name| held(name)) {
+        why.insert(*name, last_act(pages, name).await?);
+    }
     let content = html! {
         h1 { "Queues" }
         (parts::outcome(&Fields::of_query(request)))
         p.note { "While a queue is paused nothing of it starts; what runs goes on. " a href="/runbooks/holding-back" { "Runbook" } }
-        @for name in pages.jobs.queue_names() {
+        @for name in names {
             @let found = standing.iter().find(|queue| queue.depth.queue == name);
-            @let limit = limits.iter().find(|limit| limit.scope.strip_prefix("queue:") == Some(name));
-            @let paused = limit.is_some_and(|limit| limit.paused);
             section.card {
-                h2 { (name) @if paused { " " span.state { "paused" } } }
+                h2 { (name) @if held(name) { " " span.state { "paused" } } }
+                @if let Some(last) = why.get(name).and_then(Option::as_ref) { (paused(&visit, name, last)) }
                 @if let Some(queue) = found {
                     p {
                         (queue.depth.due) " due, " (queue.depth.delayed) " later, " (queue.depth.running) " running, "
@@ -36,17 +49,43 @@ pub(super) async fn list(Data(pages): Data<&Arc<Pages>>, request: &Request) -> P
                         "."
                     }
                 } @else { p.note { "Nothing waits and nothing runs." } }
-                @if let Some(limit) = limit { p.note { "Set by " (limit.set_by) "." } }
-                @if visit.may_operate() {
-                    form method="post" action=(format!("/queues/{name}/{}", if paused { "resume" } else { "pause" })) {
-                        (form::reason(&format!("why-{name}")))
-                        button type="submit" { (if paused { "Resume " } else { "Pause " }) (name) }
-                    }
-                }
+                @if visit.may_operate() { (change(name, held(name))) }
             }
         }
     };
     Ok(visit.live(Place::Queues, "Queues", &content))
+}
+
+/// What somebody did to it last.
+async fn last_act(pages: &Pages, queue: &str) -> Result<Option<AuditRow>, DbError> {
+    let filter = AuditFilter { subject: Some(format!("queue:{queue}")), limit: 1, ..AuditFilter::default() };
+    Ok(audit::list(pages.tasks.db(), &filter).await?.pop())
+}
+
+/// Who holds it since when, and why.
+fn paused(visit: &Visit<'_>, queue: &str, last: &AuditRow) -> Markup {
+    html! {
+        p {
+            "Since " (parts::time(last.at, visit.now)) ", by " code { (last.actor) }
+            @if let Some(why) = &last.reason { ": " (View::of(false).line(why)) }
+            ". " a href=(address("/audit", &[("subject", Some(&format!("queue:{queue}")))])) { "Audit" }
+        }
+    }
+}
+
+/// A pause is asked for twice; to let it go on is one press.
+fn change(queue: &str, paused: bool) -> Markup {
+    let form = |word: &str, says: &str| {
+        html! {
+            form method="post" action=(format!("/queues/{queue}/{word}")) {
+                (form::reason(&format!("why-{queue}")))
+                button type="submit" { (says) " " (queue) }
+            }
+        }
+    };
+    html! {
+        @if paused { (form("resume", "Resume")) } @else { details { summary { "Pause…" } (form("pause", "Pause")) } }
+    }
 }
 
 /// `POST /queues/:name/pause`, `POST /queues/:name/resume`

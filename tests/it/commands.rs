@@ -94,7 +94,7 @@ async fn dev_with_trouble_tells_what_is_wrong_and_how_to_mend_it() {
     let dead = json(&told(&["dead", "list", "--json"]));
     let task = dead["dead"][0]["id"].to_string();
     let life = told(&["tasks", "show", &task]);
-    assert!(life.contains("is no longer stored"), "why it died: {life}");
+    assert!(life.contains("was never stored"), "why it died: {life}");
     let event = life.split("apply event ").nth(1).and_then(|rest| rest.split(' ').next());
     let event = event.unwrap_or_else(|| panic!("what was meant: {life}"));
     let change = format!("/event={event}");
@@ -166,7 +166,7 @@ both_engines! {
         let look = || program.run(&["top", "--count", "1"]).unwrap();
         until("it has died", async || look().contains("1 dead letters")).await;
         let told = look();
-        for part in ["1 workers alive", "queue:media is paused", "message.received", "is no longer stored"] {
+        for part in ["1 workers alive", "queue:media is paused", "message.received", "was never stored"] {
             assert!(told.contains(part), "{part}: {told}");
         }
         let looks = program.run(&["top", "--count", "2", "--every", "1s", "--json"]).unwrap();

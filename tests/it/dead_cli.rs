@@ -41,7 +41,7 @@ both_engines! {
 
         let groups = run(&program, &["dead", "groups"]);
         assert_eq!((groups.as_array().unwrap().len(), &groups[0]["count"]), (1, &json!(3)));
-        assert_eq!(groups[0]["error"], "event <n> is no longer stored");
+        assert!(groups[0]["error"].as_str().unwrap().starts_with("event <n> was never stored"), "{groups:?}");
         let fingerprint = groups[0]["fingerprint"].as_str().unwrap().to_owned();
         let page = run(&program, &["dead", "list", "--fingerprint", &fingerprint, "--limit", "2"]);
         assert_eq!(page["dead"].as_array().unwrap().len(), 2);
@@ -50,9 +50,9 @@ both_engines! {
         assert_eq!((page["dead"].as_array().unwrap().len(), &page["next"]), (1, &Value::Null));
         let shown = run(&program, &["dead", "show", &ids[0]]);
         assert_eq!((&shown["payload"], &shown["group"]["count"]), (&json!({"event": 901}), &json!(3)));
-        assert!(program.run(&["dead", "show", &ids[0]]).unwrap().contains("event 901 is no longer stored"));
+        assert!(program.run(&["dead", "show", &ids[0]]).unwrap().contains("event 901 was never stored"));
 
-        let would = run(&program, &["dead", "discard", "--error", "no longer", "--dry-run"]);
+        let would = run(&program, &["dead", "discard", "--error", "was never", "--dry-run"]);
         assert_eq!(would["done"].as_array().unwrap().len(), 3);
         let edited = run(&program, &["dead", "edit", &ids[0], "--change", "/event=905", "--reason", "a typo"]);
         assert_eq!(edited["edited"][0]["changes"], json!([{"pointer": "/event", "before": 901, "after": 905}]));

@@ -53,8 +53,8 @@ fn review(visit: &Visit<'_>, row: &ReviewRow, view: View, unmask: bool) -> Marku
             p.note { (parts::time(row.at, visit.now)) }
             @if let Some(wording) = &row.wording { p.said { (view.said(wording)) } }
             @if visit.may_operate() {
-                (decide(row.id, "confirm", "It was meant so", "The number stays closed."))
-                (decide(row.id, "reopen", "It was not meant so", "The number can be texted again from then on."))
+                (decide(row.id, "confirm", "Yes, they opted out", "The number stays closed."))
+                (decide(row.id, "reopen", "No, open the number again", "It can be texted again from then on."))
             }
         }
     }

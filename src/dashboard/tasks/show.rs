@@ -40,8 +40,10 @@ pub(in crate::dashboard) async fn show(
     let content = html! {
         h1 { "Task " (row.id) " " code { (row.kind) } " " (parts::state(row.state)) }
         (parts::outcome(&fields))
-        @if let Some(error) = &row.last_error {
-            pre.problem tabindex="0" { (view.line(error)) }
+        @match &row.last_error {
+            Some(error) if row.state == TaskState::Done => p.note { "It failed before: " (view.line(error)) },
+            Some(error) => pre.problem tabindex="0" { (view.line(error)) },
+            None => {},
         }
         @if visit.may_operate() { (act::choices(&row, pages, visit.now)) }
         (about(&visit, &row, view))

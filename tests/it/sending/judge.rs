@@ -194,7 +194,7 @@ fn told(stage: &Stage, seed: u64, wrong: &[String]) -> String {
     let log: Vec<&str> = output.lines().rev().take(30).collect();
     format!(
         "seed {seed}:\n{}\nthe program's last words:\n{}\nwrong:\n{}\nplay it again with\n    \
-         TRUNKLINE_SENDING_SEED={seed} cargo test --test it sending::judge -- --nocapture",
+         TRUNKLINE_SENDING_SEED={seed} cargo test --workspace --test it sending::judge -- --nocapture",
         stage.story.join("\n"),
         log.into_iter().rev().collect::<Vec<_>>().join("\n"),
         wrong.join("\n"),

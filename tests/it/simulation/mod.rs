@@ -53,7 +53,7 @@ async fn play(db: Db, clock: Clock, next: &AtomicU64, end: u64) {
             // The other threads need not go on.
             next.store(end, Ordering::Relaxed);
             panic!(
-                "seed {seed}:\n{}\n{wrong}\nplay it again with\n    TRUNKLINE_SIM_SEED={seed} cargo test --test it simulation -- --nocapture",
+                "seed {seed}:\n{}\n{wrong}\nplay it again with\n    TRUNKLINE_SIM_SEED={seed} cargo test --workspace --test it simulation -- --nocapture",
                 world.story(),
             );
         }
