@@ -102,3 +102,15 @@ fn every_keyword_of_a_schema_is_checked() {
         assert!(unchecked.is_empty(), "{}: {unchecked:?}", job.name);
     }
 }
+
+#[test]
+fn every_job_says_what_it_alone_does() {
+    let registry = registry().unwrap();
+    let mut said = BTreeSet::new();
+    for job in registry.jobs() {
+        let schema = job.schema();
+        let about = schema.get("description").and_then(|about| about.as_str()).unwrap_or_default();
+        assert!(!about.is_empty(), "{} says nothing", job.name);
+        assert!(said.insert(about.to_owned()), "{} says what another says: {about}", job.name);
+    }
+}

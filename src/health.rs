@@ -63,6 +63,11 @@ impl Check {
         Self { ok: problem.is_none(), problem }
     }
 
+    /// What somebody was told who asked.
+    pub fn told<T>(answer: &Result<T, String>) -> Self {
+        Self::of(answer.as_ref().err().cloned())
+    }
+
     /// Whether something that stands elsewhere answers in time; if not, why, to the first cause.
     async fn asked<E: Into<anyhow::Error>>(answer: impl Future<Output = Result<(), E>>) -> Self {
         Self::of(match tokio::time::timeout(DEADLINE, answer).await {

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use trunkline_platform::task::{Backlog, LimitRow, QueueDepth, QueueRate};
+use trunkline_platform::job::Jobs;
+use trunkline_platform::task::{Backlog, Limit, LimitRow, QueueDepth, QueueRate, Scope};
 
 /// One queue.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -39,4 +40,13 @@ pub fn join(backlog: &[Backlog], rates: BTreeMap<String, QueueRate>, limits: &[L
         }
     }
     queues.into_values().collect()
+}
+
+/// The limit that holds where nobody has set another: what the job declares, and none for a queue. Absent: this release knows no queue
+/// and no job of this name.
+pub fn declared(jobs: &dyn Jobs, scope: &Scope) -> Option<Limit> {
+    match scope {
+        Scope::Queue(name) => jobs.queue_names().contains(&name.as_str()).then(Limit::default),
+        Scope::Kind(name) => jobs.limit_of(name),
+    }
 }

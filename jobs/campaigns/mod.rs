@@ -79,6 +79,7 @@ pub(crate) fn statements() -> impl Iterator<Item = &'static [&'static Stmt]> {
         operate::STATEMENTS,
         read::STATEMENTS,
         recipients::STATEMENTS,
+        stalled::STATEMENTS,
         table::STATEMENTS,
     ];
     let parts =

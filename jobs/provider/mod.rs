@@ -5,6 +5,7 @@
 //! [`Provider::ask`]; the gate, which takes tokens together with other limits, uses [`Provider::take`] in its own
 //! transaction.
 
+mod lines;
 mod metrics;
 mod table;
 mod window;
@@ -22,6 +23,7 @@ use trunkline_platform::db::{Db, DbError, Session};
 use trunkline_platform::job::{Context, Failure};
 
 use crate::Services;
+pub use lines::{Lines, Told};
 pub use metrics::ProviderMetrics;
 pub(crate) use table::STATEMENTS;
 pub use window::{Grant, RateLimit, Share, Window};

@@ -38,6 +38,7 @@ struct Row {
 
 impl Chore for RemoveAttempts {
     const NAME: &'static str = "upkeep.attempts";
+    const ABOUT: &'static str = "Removes failed attempts of tasks that ended long enough ago.";
 
     async fn work(run: &mut Run<'_>) -> Result<(), ChoreError> {
         let Some(kept) = run.upkeep.retention.attempts else { return Ok(()) };

@@ -21,6 +21,7 @@ pub struct RemoveAudit;
 
 impl Chore for RemoveAudit {
     const NAME: &'static str = "upkeep.audit";
+    const ABOUT: &'static str = "Removes old entries of the audit.";
 
     async fn work(run: &mut Run<'_>) -> Result<(), ChoreError> {
         let Some(kept) = run.upkeep.retention.audit else { return Ok(()) };

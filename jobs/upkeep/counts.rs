@@ -49,6 +49,7 @@ struct Counted {
 
 impl Chore for CountStored {
     const NAME: &'static str = "upkeep.counts";
+    const ABOUT: &'static str = "Counts what is stored, for those who look at it.";
 
     async fn work(run: &mut Run<'_>) -> Result<(), ChoreError> {
         let mut session = run.db().patient_read().await?;

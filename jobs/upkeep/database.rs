@@ -49,6 +49,7 @@ struct Size {
 
 impl Chore for TidyDatabase {
     const NAME: &'static str = "upkeep.database";
+    const ABOUT: &'static str = "Tidies the database: space and statistics on PostgreSQL, a short log and free pages given back on SQLite.";
     const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(60 * 60);
 
     async fn work(run: &mut Run<'_>) -> Result<(), ChoreError> {

@@ -33,6 +33,7 @@ struct Row {
 
 impl Chore for RemoveEvents {
     const NAME: &'static str = "upkeep.events";
+    const ABOUT: &'static str = "Removes stored webhooks that are old enough and that no task needs.";
 
     async fn work(run: &mut Run<'_>) -> Result<(), ChoreError> {
         let Some(kept) = run.upkeep.retention.events else { return Ok(()) };

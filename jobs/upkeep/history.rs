@@ -54,6 +54,7 @@ pub struct RemoveHistory;
 
 impl Chore for RemoveHistory {
     const NAME: &'static str = "upkeep.history";
+    const ABOUT: &'static str = "Removes old entries of the histories of schedules, of upkeep, of reconciliation, of replays and of forwarding.";
 
     async fn work(run: &mut Run<'_>) -> Result<(), ChoreError> {
         let Some(kept) = run.upkeep.retention.history else { return Ok(()) };

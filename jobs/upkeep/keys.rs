@@ -28,6 +28,7 @@ pub struct RemoveKeys;
 
 impl Chore for RemoveKeys {
     const NAME: &'static str = "upkeep.keys";
+    const ABOUT: &'static str = "Removes unique keys whose period is over.";
 
     async fn work(run: &mut Run<'_>) -> Result<(), ChoreError> {
         run.clear(&SIZE_KEYS, &DELETE_KEYS, run.now()).await

@@ -61,6 +61,7 @@ struct Row {
 
 impl Chore for RequeueMedia {
     const NAME: &'static str = "upkeep.media";
+    const ABOUT: &'static str = "Fetches files that nobody is fetching, and notes why downloads died.";
 
     async fn work(run: &mut Run<'_>) -> Result<(), ChoreError> {
         if !run.dry_run {

@@ -27,6 +27,7 @@ pub struct RemoveOrphans;
 
 impl Chore for RemoveOrphans {
     const NAME: &'static str = "media.orphans";
+    const ABOUT: &'static str = "Removes files of the media store that no row names.";
 
     async fn work(run: &mut Run<'_>) -> Result<(), ChoreError> {
         let mut after = (run.after > 0).then(|| Sha256Hash::at(run.after));

@@ -13,6 +13,7 @@ pub struct PurgeMedia;
 
 impl Chore for PurgeMedia {
     const NAME: &'static str = "media.purge";
+    const ABOUT: &'static str = "Purges files whose time is over.";
 
     async fn work(run: &mut Run<'_>) -> Result<(), ChoreError> {
         let kept = run.upkeep.retention.media;

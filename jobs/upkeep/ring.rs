@@ -28,6 +28,7 @@ struct Row {
 
 impl Chore for TrimRing {
     const NAME: &'static str = "upkeep.ring";
+    const ABOUT: &'static str = "Removes tasks from the ring that do not wait any more.";
 
     async fn work(run: &mut Run<'_>) -> Result<(), ChoreError> {
         let queues = crate::registry().map(|jobs| jobs.queues()).unwrap_or_default();

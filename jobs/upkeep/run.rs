@@ -112,6 +112,8 @@ impl From<serde_json::Error> for ChoreError {
 pub trait Chore: Send + Sync + 'static {
     /// The name of its job.
     const NAME: &'static str;
+    /// What it does, for whoever looks at jobs.
+    const ABOUT: &'static str;
     /// How long one attempt may take: a run, and the batch it is in.
     const TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
@@ -122,7 +124,7 @@ pub trait Chore: Send + Sync + 'static {
 /// The job of a chore. What a run leaves over goes on in a task that follows.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(bound = "")]
-#[schemars(bound = "", rename = "Upkeep")]
+#[schemars(bound = "C: Chore", rename = "Upkeep", description = C::ABOUT)]
 pub struct UpkeepJob<C> {
     /// Where an earlier run left off.
     #[serde(default)]

@@ -61,6 +61,7 @@ enum Of {
 
 impl Chore for IndexLeftOut {
     const NAME: &'static str = "upkeep.search";
+    const ABOUT: &'static str = "Brings into the index of texts and calls what is not there.";
 
     async fn work(run: &mut Run<'_>) -> Result<(), ChoreError> {
         for (stmt, of) in [

@@ -40,6 +40,7 @@ struct Row {
 
 impl Chore for RemoveTasks {
     const NAME: &'static str = "upkeep.tasks";
+    const ABOUT: &'static str = "Removes tasks that ended long enough ago.";
 
     async fn work(run: &mut Run<'_>) -> Result<(), ChoreError> {
         let (upkeep, now) = (run.upkeep, run.now());

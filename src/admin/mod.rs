@@ -25,6 +25,7 @@ mod event_replays;
 mod events;
 mod granted;
 mod keys;
+mod limits;
 pub mod media;
 mod opt_outs;
 mod page;
@@ -132,7 +133,7 @@ type Api = (
     task_acts::TaskActsApi,
     dead::DeadApi,
     dead_acts::DeadActsApi,
-    queues::QueuesApi,
+    Queues,
     media::MediaApi,
     calls::CallsApi,
     search::SearchApi,
@@ -143,6 +144,8 @@ type Api = (
     People,
     Development,
 );
+
+type Queues = (queues::QueuesApi, limits::LimitsApi);
 
 type Development = (endpoints::EndpointsApi, tunnels::TunnelsApi);
 
@@ -171,7 +174,7 @@ fn service(desk: &Desk) -> OpenApiService<Api, ()> {
         task_acts::TaskActsApi(desk.clone()),
         dead::DeadApi(desk.clone()),
         dead_acts::DeadActsApi(desk.clone()),
-        queues::QueuesApi(desk.clone()),
+        (queues::QueuesApi(desk.clone()), limits::LimitsApi(desk.clone())),
         media::MediaApi(desk.clone()),
         calls::CallsApi(desk.clone()),
         search::SearchApi(desk.clone()),

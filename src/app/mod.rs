@@ -22,6 +22,7 @@ use trunkline_jobs::campaigns::{CampaignMetrics, CampaignServices};
 use trunkline_jobs::forward::{ForwardMetrics, ForwardServices, Forwarder};
 use trunkline_jobs::media::thumbnail::Thumbnails;
 use trunkline_jobs::media::{Fetcher, MediaMetrics, MediaServices};
+use trunkline_jobs::provider::Lines;
 use trunkline_jobs::secrets::{ApiKeys, Keyring};
 use trunkline_jobs::subscriptions::SubscriptionServices;
 use trunkline_jobs::upkeep::{Upkeep, UpkeepMetrics};
@@ -334,6 +335,7 @@ impl App {
             schedules: Arc::clone(&self.schedules),
             secrets: self.services.secrets.clone(),
             campaigns,
+            lines: Lines::new(self.services.provider.clone(), self.clock.clone()),
             country: self.config.contacts.country,
             zone: self.config.business.timezone,
             scans: self.services.media.scanner.is_some(),

@@ -4,13 +4,14 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::{Value, json};
-use trunkline_platform::job::{AnyJob, Queue};
+use trunkline_platform::job::Queue;
 use trunkline_platform::task::{Limit, LimitRow, QueueDepth, Rate, Scope, Tasks};
 
 use super::audit::ActorArgs;
 use super::control::known_queue;
 use super::{database, output};
 use crate::config::Config;
+use crate::queues;
 
 #[derive(Args, Debug)]
 pub(super) struct QueuesCommand {
@@ -228,12 +229,8 @@ impl Clear {
         if !tasks.limits().await?.iter().any(|row| row.scope == scope) {
             known(&self.scope)?;
         }
-        let jobs = trunkline_jobs::registry()?;
-        let declared = match &self.scope {
-            Scope::Kind(name) => jobs.get(name).map(AnyJob::limit).unwrap_or_default(),
-            Scope::Queue(_) => Limit::default(),
-        };
-        tasks.clear_limit(&self.scope, declared, &self.actor.actor()?).await?;
+        let declared = queues::declared(&trunkline_jobs::registry()?, &self.scope).unwrap_or_default();
+        tasks.clear_limit(&self.scope, declared, None, &self.actor.actor()?).await?;
         let left = tasks.limits().await?.into_iter().find(|row| row.scope == scope);
         if self.json {
             return output::print(&output::json(&json!({ "scope": scope, "limit": left }))?);

@@ -25,6 +25,7 @@ mod output;
 mod payload;
 mod provider;
 mod reconcile;
+mod remote;
 mod schedules;
 mod search;
 mod secrets;
@@ -32,6 +33,7 @@ mod seed;
 mod segments;
 mod sends;
 mod serve;
+mod server;
 mod shutdown;
 mod simulate;
 mod stats;
@@ -40,6 +42,7 @@ mod timeline;
 mod top;
 mod tunnel;
 mod upkeep;
+mod watch;
 mod webhooks;
 mod workers;
 
@@ -91,6 +94,8 @@ enum Command {
     Events(events::EventsCommand),
     /// Forward webhooks to development machines, and see what they answered
     Endpoints(endpoints::EndpointsCommand),
+    /// Do what the API does, on an installation elsewhere; needs its address and a key only
+    Remote(remote::RemoteCommand),
     /// Get the webhooks of an installation delivered on this machine; needs its API only
     Tunnel(Box<tunnel::TunnelCommand>),
     /// Look at files; fetch, scan and purge them, and put them under legal hold
@@ -164,6 +169,7 @@ impl Cli {
             Command::Config(command) => return command.run(&self.flags).await,
             Command::Completions(command) => return command.run().map(|()| ExitCode::SUCCESS),
             Command::Man(command) => return command.run().map(|()| ExitCode::SUCCESS),
+            Command::Remote(command) => return command.run().await.map(|()| ExitCode::SUCCESS),
             Command::Tunnel(command) => return command.run().await.map(|()| ExitCode::SUCCESS),
             _ => {}
         }
@@ -207,6 +213,7 @@ impl Cli {
             | Command::Config(_)
             | Command::Completions(_)
             | Command::Man(_)
+            | Command::Remote(_)
             | Command::Tunnel(_) => Ok(()),
         }?;
         Ok(ExitCode::SUCCESS)

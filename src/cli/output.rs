@@ -31,8 +31,13 @@ impl From<FormatName> for Format {
 
 /// Prints `text` as it is.
 pub(super) fn print(text: &str) -> Result<()> {
+    bytes(text.as_bytes())
+}
+
+/// The same for what may be no text.
+pub(super) fn bytes(bytes: &[u8]) -> Result<()> {
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         written => written.context("cannot write to standard output"),
     }
@@ -47,13 +52,13 @@ pub(super) fn json(value: &impl Serialize) -> Result<String> {
 #[derive(Debug)]
 pub(super) struct Table {
     /// Right-aligned columns are those whose heading begins with `>`.
-    headings: &'static [&'static str],
+    headings: Vec<String>,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    pub(super) fn new(headings: &'static [&'static str]) -> Self {
-        Self { headings, rows: Vec::new() }
+    pub(super) fn new(headings: &[impl ToString]) -> Self {
+        Self { headings: headings.iter().map(ToString::to_string).collect(), rows: Vec::new() }
     }
 
     pub(super) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
@@ -82,7 +87,7 @@ impl Table {
 
     fn line(&self, cells: &[&str], widths: &[usize]) -> String {
         let mut line = String::new();
-        for ((cell, &width), heading) in cells.iter().zip(widths).zip(self.headings) {
+        for ((cell, &width), heading) in cells.iter().zip(widths).zip(&self.headings) {
             let padding = " ".repeat(width - cell.chars().count());
             line += &if heading.starts_with('>') { padding + cell } else { (*cell).to_owned() + &padding };
             line += "  ";
@@ -113,6 +118,11 @@ pub(super) fn indented(text: &str) -> String {
 /// A time in full, and how long ago it was.
 pub(super) fn time(time: DateTime<Utc>, now: DateTime<Utc>) -> String {
     format!("{} ({})", time.to_rfc3339_opts(SecondsFormat::Millis, true), relative(time, now))
+}
+
+/// A time to the second, as it begins a line.
+pub(super) fn moment(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 /// The beginning of a text, on one line.

@@ -214,7 +214,7 @@ fn by_kind(backlog: &[Backlog], dead: Vec<DeadCount>, totals: Vec<Total>) -> Vec
 #[cfg(test)]
 mod tests {
     use chrono::TimeDelta;
-    use trunkline_platform::task::{LimitRow, QueueRate};
+    use trunkline_platform::task::{Limit, LimitRow, QueueRate};
 
     use super::*;
     use crate::cli::database::testing::place;
@@ -262,6 +262,7 @@ mod tests {
             burst: None,
             set_by: "operator:ana".to_owned(),
             running: 0,
+            limit: Limit { paused: true, ..Limit::default() },
         };
         let stats = Stats {
             stored: Some(StoredStats::from(Stored {

@@ -1,10 +1,9 @@
 //! `trunkline top`: what works, what waits and what is wrong, looked at again and again. It only looks.
 
 use std::io::{IsTerminal, stdout};
-use std::time::Duration;
 
-use anyhow::{Result, ensure};
-use chrono::{DateTime, SecondsFormat, Utc};
+use anyhow::Result;
+use chrono::{DateTime, Utc};
 use clap::Args;
 use console::Term;
 use serde::Serialize;
@@ -13,6 +12,7 @@ use trunkline_platform::task::WorkerRow;
 use trunkline_platform::task::dead::DeadGroup;
 
 use super::stats::queue_table;
+use super::watch::Every;
 use super::workers::worker_table;
 use super::{database, output};
 use crate::config::Config;
@@ -20,7 +20,6 @@ use crate::mask;
 use crate::queues::QueueNow;
 use crate::troubles::{self, Look, Trouble};
 
-const SHORTEST: Duration = Duration::from_secs(1);
 /// As much of an error as is shown on a line.
 const SHOWN: usize = 80;
 
@@ -28,9 +27,8 @@ const SHOWN: usize = 80;
 /// follows the other.
 #[derive(Args, Debug)]
 pub(super) struct TopCommand {
-    /// The time between two looks, from 1s
-    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = crate::config::parse_duration)]
-    every: Duration,
+    #[command(flatten)]
+    every: Every,
     /// End after so many looks
     #[arg(long, value_name = "LOOKS")]
     count: Option<u64>,
@@ -54,7 +52,7 @@ struct Seen {
 
 impl TopCommand {
     pub(super) async fn run(self, config: &Config) -> Result<()> {
-        ensure!(self.every >= SHORTEST, "look every second at most: --every 1s");
+        let every = self.every.time()?;
         let tasks = database::open_tasks(config).await?;
         let secrets = config.secrets.vault(tasks.db())?;
         let jobs = trunkline_jobs::registry()?;
@@ -65,7 +63,7 @@ impl TopCommand {
             self.show(now, look.map(|look| Seen::of(look, now)))?;
             left = left.map(|left| left - 1);
             if left != Some(0) {
-                tokio::time::sleep(self.every).await;
+                tokio::time::sleep(every).await;
             }
         }
         Ok(())
@@ -76,7 +74,7 @@ impl TopCommand {
         let text = match seen {
             Ok(seen) if self.json => serde_json::to_string(&seen)? + "\n",
             Ok(seen) => seen.text(),
-            Err(error) => format!("{}  the database cannot be read: {error}\n", time(now)),
+            Err(error) => format!("{}  the database cannot be read: {error}\n", output::moment(now)),
         };
         if self.json || !stdout().is_terminal() {
             return output::print(&text);
@@ -102,7 +100,8 @@ impl Seen {
 
     fn text(&self) -> String {
         let (workers, dead) = (self.workers.len(), self.dead);
-        let mut text = format!("{}  {workers} workers alive, {dead} dead letters\n\n", time(self.at));
+        let mut text =
+            format!("{}  {workers} workers alive, {dead} dead letters\n\n", output::moment(self.at));
         for trouble in &self.troubles {
             text += &format!("{:4}  {}\n", if trouble.urgent { "NOW" } else { "soon" }, trouble.what);
         }
@@ -124,10 +123,6 @@ impl Seen {
         text += "\n";
         text + &worker_table(&self.workers, self.at)
     }
-}
-
-fn time(at: DateTime<Utc>) -> String {
-    at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 /// What fits a terminal: its last line stays free.

@@ -103,6 +103,22 @@ pub(super) fn reason(id: &str) -> Markup {
     }
 }
 
+/// What is done at the second press only: folded away are what would come of it, what else is `asked`, why, and the button. An
+/// `id` on a page is one form's.
+pub(super) fn folded(path: &str, says: &str, would: &str, id: &str, asked: &Markup) -> Markup {
+    html! {
+        details {
+            summary { (says) "…" }
+            form method="post" action=(path) {
+                p { (would) }
+                (asked)
+                (reason(id))
+                button type="submit" { (says) }
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -43,6 +43,7 @@ use poem::endpoint::make_sync;
 use poem::http::{StatusCode, header};
 use poem::{Endpoint, EndpointExt, IntoResponse, Response, Route, get, post};
 use trunkline_jobs::contacts::number::Country;
+use trunkline_jobs::provider::Lines;
 use trunkline_jobs::secrets::Vault;
 use trunkline_platform::job::Jobs;
 use trunkline_platform::schedule::Schedules;
@@ -72,6 +73,7 @@ pub struct Pages {
     pub schedules: Arc<Schedules>,
     pub secrets: Vault,
     pub campaigns: Arc<CampaignRules>,
+    pub lines: Lines,
     /// Of numbers that are written without a country code.
     pub country: Country,
     /// The business's.

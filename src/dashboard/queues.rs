@@ -22,16 +22,14 @@ pub(super) async fn list(Data(pages): Data<&Arc<Pages>>, request: &Request) -> P
     let visit = pages.visit(request).await?;
     let (backlog, limits) = (pages.tasks.backlog().await?, pages.tasks.limits().await?);
     let standing = queues::join(&backlog, pages.tasks.rates().await?, &limits);
-    let held = |name: &str| {
-        let limit = limits.iter().find(|limit| limit.scope.strip_prefix("queue:") == Some(name));
-        limit.is_some_and(|limit| limit.paused)
-    };
-    let mut names = pages.jobs.queue_names();
-    names.sort_by_key(|name| !held(name));
-    let mut why = BTreeMap::new();
-    for name in names.iter().filter(|name| held(name)) {
-        why.insert(*name, last_act(pages, name).await?);
+    let mut held = BTreeMap::new();
+    for limit in limits.iter().filter(|limit| limit.paused) {
+        if let Some(name) = limit.scope.strip_prefix("queue:") {
+            held.insert(name, last_pause(pages, &limit.scope).await?);
+        }
     }
+    let mut names = pages.jobs.queue_names();
+    names.sort_by_key(|name| !held.contains_key(name));
     let content = html! {
         h1 { "Queues" }
         (parts::outcome(&Fields::of_query(request)))
@@ -39,8 +37,8 @@ pub(super) async fn list(Data(pages): Data<&Arc<Pages>>, request: &Request) -> P
         @for name in names {
             @let found = standing.iter().find(|queue| queue.depth.queue == name);
             section.card {
-                h2 { (name) @if held(name) { " " span.state { "paused" } } }
-                @if let Some(last) = why.get(name).and_then(Option::as_ref) { (paused(&visit, name, last)) }
+                h2 { (name) @if held.contains_key(name) { " " span.state { "paused" } } }
+                @if let Some(Some(pause)) = held.get(name) { (paused(&visit, pause)) }
                 @if let Some(queue) = found {
                     p {
                         (queue.depth.due) " due, " (queue.depth.delayed) " later, " (queue.depth.running) " running, "
@@ -49,42 +47,46 @@ pub(super) async fn list(Data(pages): Data<&Arc<Pages>>, request: &Request) -> P
                         "."
                     }
                 } @else { p.note { "Nothing waits and nothing runs." } }
-                @if visit.may_operate() { (change(name, held(name))) }
+                @if visit.may_operate() { (change(name, held.contains_key(name))) }
             }
         }
     };
     Ok(visit.live(Place::Queues, "Queues", &content))
 }
 
-/// What somebody did to it last.
-async fn last_act(pages: &Pages, queue: &str) -> Result<Option<AuditRow>, DbError> {
-    let filter = AuditFilter { subject: Some(format!("queue:{queue}")), limit: 1, ..AuditFilter::default() };
+async fn last_pause(pages: &Pages, scope: &str) -> Result<Option<AuditRow>, DbError> {
+    let filter = AuditFilter {
+        subject: Some(scope.to_owned()),
+        action: Some("queue.pause".to_owned()),
+        limit: 1,
+        ..AuditFilter::default()
+    };
     Ok(audit::list(pages.tasks.db(), &filter).await?.pop())
 }
 
 /// Who holds it since when, and why.
-fn paused(visit: &Visit<'_>, queue: &str, last: &AuditRow) -> Markup {
+fn paused(visit: &Visit<'_>, pause: &AuditRow) -> Markup {
     html! {
         p {
-            "Since " (parts::time(last.at, visit.now)) ", by " code { (last.actor) }
-            @if let Some(why) = &last.reason { ": " (View::of(false).line(why)) }
-            ". " a href=(address("/audit", &[("subject", Some(&format!("queue:{queue}")))])) { "Audit" }
+            "Since " (parts::time(pause.at, visit.now)) ", by " code { (pause.actor) }
+            @if let Some(why) = &pause.reason { ": " (View::of(false).line(why)) }
+            ". " a href=(address("/audit", &[("subject", Some(&pause.subject))])) { "Audit" }
         }
     }
 }
 
 /// A pause is asked for twice; to let it go on is one press.
 fn change(queue: &str, paused: bool) -> Markup {
-    let form = |word: &str, says: &str| {
-        html! {
-            form method="post" action=(format!("/queues/{queue}/{word}")) {
-                (form::reason(&format!("why-{queue}")))
-                button type="submit" { (says) " " (queue) }
-            }
-        }
-    };
+    let (path, id) = (|word: &str| format!("/queues/{queue}/{word}"), format!("why-{queue}"));
     html! {
-        @if paused { (form("resume", "Resume")) } @else { details { summary { "Pause…" } (form("pause", "Pause")) } }
+        @if paused {
+            form method="post" action=(path("resume")) {
+                (form::reason(&id))
+                button type="submit" { "Resume " (queue) }
+            }
+        } @else {
+            (form::folded(&path("pause"), &format!("Pause {queue}"), "Nothing of it starts until somebody resumes it.", &id, &html! {}))
+        }
     }
 }
 

@@ -85,11 +85,15 @@ fn page(text: &str) -> Markup {
             other => other,
         })
     });
+    let events = events.flat_map(|event| match event {
+        table @ Event::Start(Tag::Table(_)) => {
+            [Some(Event::Html("<div class=\"wide\" tabindex=\"0\">".into())), Some(table)]
+        }
+        table @ Event::End(TagEnd::Table) => [Some(table), Some(Event::Html("</div>\n".into()))],
+        other => [Some(other), None],
+    });
     let mut told = String::new();
-    push_html(&mut told, events);
-    let told = told
-        .replace("<table>", "<div class=\"wide\" tabindex=\"0\"><table>")
-        .replace("</table>", "</table></div>");
+    push_html(&mut told, events.flatten());
     html! { div.runbook { (PreEscaped(told)) } }
 }
 

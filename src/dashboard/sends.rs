@@ -122,16 +122,7 @@ fn about(visit: &Visit<'_>, row: &SendRow, turn: Option<i64>, view: View) -> Mar
 
 fn decide(id: i64) -> Markup {
     let form = |verdict: &str, says: &str, would: &str| {
-        html! {
-            details {
-                summary { (says) "…" }
-                form method="post" action=(format!("/sends/{id}/{verdict}")) {
-                    p { (would) }
-                    (form::reason(&format!("why-{verdict}")))
-                    button type="submit" { (says) }
-                }
-            }
-        }
+        form::folded(&format!("/sends/{id}/{verdict}"), says, would, &format!("why-{verdict}"), &html! {})
     };
     html! {
         p.big { "Nobody can tell whether it was sent. Look at the conversation with the provider, then decide." }

@@ -24,11 +24,13 @@ pub(super) async fn show(Data(pages): Data<&Arc<Pages>>, request: &Request) -> P
     let report = pages.probes.report().await;
     let workers = pages.tasks.workers().await?;
     let alive: Vec<&WorkerRow> = workers.iter().filter(|worker| worker.lease_until > visit.now).collect();
+    let told = pages.lines.list().await;
+    let told = told.as_ref().map(Check::told);
     let webhooks = subscriptions::last(pages.tasks.db()).await?;
     let content = html! {
         h1 { "System" }
         h2 { "What it depends on" }
-        (dependencies(&visit, &report.checks))
+        (dependencies(&visit, &report.checks, told.as_ref()))
         h2 { "What it is" }
         (facts(&visit))
         h2 { "The provider’s webhooks" }
@@ -44,7 +46,7 @@ pub(super) async fn show(Data(pages): Data<&Arc<Pages>>, request: &Request) -> P
     Ok(visit.live(Place::System, "System", &content))
 }
 
-fn dependencies(visit: &Visit<'_>, checks: &Checks) -> Markup {
+fn dependencies(visit: &Visit<'_>, checks: &Checks, provider: Option<&Check>) -> Markup {
     let database = match visit.pages.tasks.db().engine() {
         Engine::Postgres => "PostgreSQL",
         Engine::Sqlite => "SQLite",
@@ -55,6 +57,7 @@ fn dependencies(visit: &Visit<'_>, checks: &Checks) -> Markup {
         ("PostgreSQL’s bell", checks.listen.as_ref(), "redis-away"),
         ("The store of files", checks.media_store.as_ref(), "media-store"),
         ("The virus scanner", checks.scanner.as_ref(), "media"),
+        ("The provider", provider, "sending"),
         ("The workers of this process", checks.workers.as_ref(), "stopping"),
     ];
     html! {

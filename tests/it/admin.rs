@@ -29,6 +29,7 @@ use trunkline::source::Sources;
 use trunkline_jobs::campaigns::Holidays;
 use trunkline_jobs::contacts::number::Country;
 use trunkline_jobs::media::MediaStore;
+use trunkline_jobs::provider::{Lines, Provider};
 use trunkline_platform::audit::{self, Actor, AuditFilter, AuditRow};
 use trunkline_platform::schedule::{Schedules, Source};
 use trunkline_platform::task::{NewTask, Tasks};
@@ -39,6 +40,10 @@ use crate::provider::process;
 
 /// Whoever looks at a page sees at once what becomes of it.
 const SWIFT: Pace = Pace { least: Duration::from_millis(500), share: 0.5 };
+
+/// Nobody is slowed down.
+const PLENTY: AccessSettings =
+    AccessSettings { rate_per_second: 100, rate_burst: 1_000, session: TimeDelta::hours(12) };
 
 /// The pages and the API on a port of their own, on a test's database and clock.
 pub(crate) struct Site {
@@ -55,23 +60,23 @@ impl Site {
 
     /// With its media in this store.
     pub(crate) async fn on(env: &Env, store: MediaStore) -> Self {
-        let settings =
-            AccessSettings { rate_per_second: 100, rate_burst: 1_000, session: TimeDelta::hours(12) };
-        Self::with(env, settings, store).await
+        Self::with(env, PLENTY, store, process(env, "key")).await
     }
 
-    async fn with(env: &Env, settings: AccessSettings, store: MediaStore) -> Self {
+    /// Beside this provider; the usual one never answers.
+    pub(crate) async fn beside(env: &Env, provider: Provider) -> Self {
+        Self::with(env, PLENTY, store(env.folder()).await, provider).await
+    }
+
+    async fn with(env: &Env, settings: AccessSettings, store: MediaStore, provider: Provider) -> Self {
         let keys = Keys::new(env.db.clone(), env.clock.clone(), StdRng::seed_from_u64(7));
         let access = Access::new(keys, settings, AccessMetrics::new(&Registry::new()).unwrap());
         let gate = Gate { access: access.clone(), sources: Sources::new(Vec::new()) };
         let tasks = env.tasks();
         let replays = Replays::new(tasks.clone(), CancellationToken::new());
-        let campaigns = Arc::new(CampaignRules::new(
-            Holidays::new(),
-            "0.01 USD".parse().unwrap(),
-            72,
-            process(env, "key"),
-        ));
+        let lines = Lines::new(provider.clone(), env.clock.clone());
+        let campaigns =
+            Arc::new(CampaignRules::new(Holidays::new(), "0.01 USD".parse().unwrap(), 72, provider));
         let desk = Desk {
             tasks: tasks.clone(),
             jobs: registry(),
@@ -103,6 +108,7 @@ impl Site {
             schedules: schedules(),
             secrets: no_secrets(&env.db),
             campaigns,
+            lines,
             country: Country::default(),
             zone: chrono_tz::UTC,
             scans: true,
@@ -489,9 +495,46 @@ both_engines! {
         problem(post("/api/v1/queues/x/pause", json!({})).send().await.unwrap(), StatusCode::NOT_FOUND, "not_found").await;
     }
 
+    async fn a_limit_is_set_for_all_and_never_over_what_somebody_else_has_set_meanwhile(env: Env) {
+        let site = Site::start(&env).await;
+        let key = site.key(&[Scope::Operate]).await;
+        let place = "/api/v1/limits/queue:test";
+        let ask = |method: Method| site.ask(method, place).bearer_auth(&key);
+        let seen = site.get(place, &key).await.headers()["etag"].to_str().unwrap().to_owned();
+        let set = json!({"max_running": 3, "rate": "10/s", "burst": 20, "reason": "they are slow"});
+        let answer = ask(Method::POST).header("if-match", &seen).json(&set).send().await.unwrap();
+        let now = answer.headers()["etag"].to_str().unwrap().to_owned();
+        let told: Value = answer.json().await.unwrap();
+        assert_eq!((&told["max_running"], &told["rate"], &told["burst"]), (&json!(3), &json!("10/s"), &json!(20)));
+        assert_eq!(told["set_by"].as_str().map(|by| by.starts_with("key:")), Some(true), "{told}");
+        let late = ask(Method::POST).header("if-match", &seen).json(&json!({"max_running": 9})).send();
+        problem(late.await.unwrap(), StatusCode::PRECONDITION_FAILED, "outdated").await;
+        let late = ask(Method::DELETE).header("if-match", &seen).send();
+        problem(late.await.unwrap(), StatusCode::PRECONDITION_FAILED, "outdated").await;
+        let answer = ask(Method::POST).json(&json!({"paused": true, "rate": null})).send().await.unwrap();
+        let told: Value = answer.json().await.unwrap();
+        assert_eq!((&told["paused"], &told["max_running"], &told["rate"]), (&json!(true), &json!(3), &Value::Null));
+        assert_eq!(site.read("/api/v1/limits", &key).await[0], told);
+        assert_ne!(site.get(place, &key).await.headers()["etag"].to_str().unwrap(), now);
+        for bad in [json!({}), json!({"burst": 3}), json!({"rate": "fast"}), json!({"max_running": 0})] {
+            problem(ask(Method::POST).json(&bad).send().await.unwrap(), StatusCode::BAD_REQUEST, "invalid").await;
+        }
+        for (nowhere, status, code) in [
+            ("queue:nowhere", StatusCode::NOT_FOUND, "not_found"),
+            ("kind:nothing", StatusCode::NOT_FOUND, "not_found"),
+            ("test", StatusCode::BAD_REQUEST, "invalid"),
+        ] {
+            problem(site.get(&format!("/api/v1/limits/{nowhere}"), &key).await, status, code).await;
+        }
+        let told: Value = ask(Method::DELETE).query(&[("reason", "they are well")]).send().await.unwrap().json().await.unwrap();
+        assert_eq!((&told["paused"], &told["set_by"]), (&json!(false), &Value::Null));
+        let acts: Vec<String> = entries(&env).await.into_iter().map(|row| row.action).filter(|action| action.starts_with("limit.")).collect();
+        assert_eq!(acts, ["limit.set", "limit.set", "limit.clear"]);
+    }
+
     async fn the_allowance_of_a_key_is_told_and_kept(env: Env) {
         let settings = AccessSettings { rate_per_second: 1, rate_burst: 3, session: TimeDelta::hours(1) };
-        let site = Site::with(&env, settings, store(env.folder()).await).await;
+        let site = Site::with(&env, settings, store(env.folder()).await, process(&env, "key")).await;
         let (key, other) = (site.key(&[Scope::Read]).await, site.key(&[Scope::Read]).await);
         for left in ["2", "1", "0"] {
             let answer = site.get("/api/v1/tasks", &key).await;

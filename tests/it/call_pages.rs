@@ -9,7 +9,7 @@ use trunkline_platform::testkit::run_job;
 use crate::admin::{Site, entries};
 use crate::calls_cli::{HER, events};
 use crate::dashboard::page;
-use crate::harness::browser::{Browser, Colours, Width};
+use crate::harness::browser::{Browser, Colours, Width, every_screen};
 use crate::harness::{Env, both_engines};
 use crate::kept::Keeper;
 use crate::listening::{CALL, voicemail, with_recordings};
@@ -319,12 +319,4 @@ async fn listen(width: Width, colours: Colours) {
     browser.close().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn somebody_finds_what_was_said_and_hears_it_at_a_desk() {
-    listen(Width::Desk, Colours::Light).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn somebody_finds_what_was_said_and_hears_it_by_phone_at_night() {
-    listen(Width::Phone, Colours::Dark).await;
-}
+every_screen! { somebody_finds_what_was_said_and_hears_it: listen }

@@ -10,10 +10,10 @@ use trunkline_jobs::sends::SendRow;
 
 use crate::admin::{Site, entries};
 use crate::admin_campaigns::acts;
-use crate::campaigns::{Stage, ana, line, numbers};
+use crate::campaigns::{LIMIT, Stage, ana, line, numbers, provider_at};
 use crate::dashboard::{page, send};
 use crate::experiments::{answer, outcome};
-use crate::harness::browser::{Browser, Colours, Width};
+use crate::harness::browser::{Browser, Colours, Width, every_screen};
 use crate::harness::{Env, both_engines};
 use crate::kept::Keeper;
 
@@ -329,7 +329,8 @@ async fn stage_count(env: &Env) -> usize {
 /// The whole way of a campaign, as somebody goes it who has two texts and wants to know which is better.
 async fn drive(width: Width, colours: Colours) {
     let env = Env::sqlite().await;
-    let (stage, site) = (Stage::new(&env, "").await, Site::start(&env).await);
+    let stage = Stage::new(&env, "").await;
+    let site = Site::beside(&env, provider_at(&env, &stage.simulator, LIMIT)).await;
     on_record(&env, 60).await;
     let key = site.key(&[Scope::Operate]).await;
     let browser = Browser::start(width, colours).await;
@@ -341,7 +342,7 @@ async fn drive(width: Width, colours: Colours) {
     browser.type_into("#words1", "Hi {{first_name|there}}, sale today!").await;
     browser.run("document.querySelectorAll('details').forEach(one => one.open = true)").await;
     browser.type_into("#words2", "10% off, {{first_name|friend}}. Reply STOP to opt out").await;
-    browser.type_into("#senders", &stage.line).await;
+    browser.click(&format!("input[name=sender][value='{}']", stage.line)).await;
     browser.type_into("#rate", "30/m").await;
     browser.type_into("#reason", "spring has come").await;
     browser.look("campaign-form").await;
@@ -415,12 +416,4 @@ async fn drive(width: Width, colours: Colours) {
     browser.close().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn somebody_builds_a_campaign_and_brings_it_to_its_end_at_a_desk() {
-    drive(Width::Desk, Colours::Light).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn somebody_builds_a_campaign_and_brings_it_to_its_end_by_phone_at_night() {
-    drive(Width::Phone, Colours::Dark).await;
-}
+every_screen! { somebody_builds_a_campaign_and_brings_it_to_its_end: drive }

@@ -9,7 +9,7 @@ use trunkline_jobs::sends::{self, SendState};
 use crate::admin::{Site, entries};
 use crate::campaigns::{Stage, numbers};
 use crate::dashboard::{page, send};
-use crate::harness::browser::{Browser, Colours, Width};
+use crate::harness::browser::{Browser, Colours, Width, every_screen};
 use crate::harness::{Env, both_engines};
 
 trunkline_platform::statements! {
@@ -168,12 +168,4 @@ async fn leave_alone(width: Width, colours: Colours) {
     browser.close().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn somebody_who_rings_is_left_alone_at_a_desk() {
-    leave_alone(Width::Desk, Colours::Light).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn somebody_who_rings_is_left_alone_by_phone_at_night() {
-    leave_alone(Width::Phone, Colours::Dark).await;
-}
+every_screen! { somebody_who_rings_is_left_alone: leave_alone }

@@ -10,7 +10,7 @@ use trunkline::access::Scope;
 use trunkline_platform::task::{NewTask, TaskId, TaskState};
 
 use crate::admin::{Site, entries};
-use crate::harness::browser::{Browser, Colours, Width};
+use crate::harness::browser::{Browser, Colours, Width, every_screen};
 use crate::harness::{Act, Acts, Env, Play, both_engines, until};
 
 /// One that died of its payload and three that died of what they call, which is broken.
@@ -314,12 +314,4 @@ async fn mend(width: Width, colours: Colours) {
     browser.close().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn somebody_finds_why_tasks_died_and_mends_them_at_a_desk() {
-    mend(Width::Desk, Colours::Light).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn somebody_finds_why_tasks_died_and_mends_them_by_phone_at_night() {
-    mend(Width::Phone, Colours::Dark).await;
-}
+every_screen! { somebody_finds_why_tasks_died_and_mends_them: mend }

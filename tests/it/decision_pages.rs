@@ -12,7 +12,7 @@ use crate::admin::{Site, entries};
 use crate::campaigns::{Stage, numbers};
 use crate::contact_pages::LOSE_TRACK;
 use crate::dashboard::{page, send};
-use crate::harness::browser::{Browser, Colours, Width};
+use crate::harness::browser::{Browser, Colours, Width, every_screen};
 use crate::harness::{Env, both_engines};
 
 const PLEA: &str = "could you leave me alone</section><img src=x>";
@@ -132,12 +132,4 @@ async fn decide(width: Width, colours: Colours) {
     browser.close().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn somebody_decides_at_a_desk() {
-    decide(Width::Desk, Colours::Light).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn somebody_decides_by_phone_at_night() {
-    decide(Width::Phone, Colours::Dark).await;
-}
+every_screen! { somebody_decides: decide }

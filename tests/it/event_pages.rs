@@ -9,7 +9,7 @@ use trunkline_platform::task::TaskState;
 use crate::admin::{Site, entries, problem};
 use crate::dashboard::{page, send};
 use crate::event_replays::text;
-use crate::harness::browser::{Browser, Colours, Width};
+use crate::harness::browser::{Browser, Colours, Width, every_screen};
 use crate::harness::judge::every_task;
 use crate::harness::{Env, both_engines, until};
 use crate::kept::Keeper;
@@ -242,12 +242,4 @@ async fn replay_500(width: Width, colours: Colours) {
     browser.close().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn somebody_replays_500_events_by_filter_with_a_dry_run_first_at_a_desk() {
-    replay_500(Width::Desk, Colours::Light).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn somebody_replays_500_events_by_filter_with_a_dry_run_first_by_phone_at_night() {
-    replay_500(Width::Phone, Colours::Dark).await;
-}
+every_screen! { somebody_replays_500_events_by_filter_with_a_dry_run_first: replay_500 }

@@ -7,7 +7,7 @@ use trunkline_platform::clock::Clock;
 
 use crate::admin::{Site, entries};
 use crate::dashboard::{page, send};
-use crate::harness::browser::{Browser, Colours, Width};
+use crate::harness::browser::{Browser, Colours, Width, every_screen};
 use crate::harness::{Env, both_engines};
 
 const MAKE: [(&str, &str); 5] = [
@@ -183,12 +183,4 @@ async fn give_and_take(width: Width, colours: Colours) {
     browser.close().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn somebody_is_let_in_and_out_again_at_a_desk() {
-    give_and_take(Width::Desk, Colours::Light).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn somebody_is_let_in_and_out_again_by_phone_at_night() {
-    give_and_take(Width::Phone, Colours::Dark).await;
-}
+every_screen! { somebody_is_let_in_and_out_again: give_and_take }

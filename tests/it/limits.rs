@@ -269,7 +269,7 @@ both_engines! {
         assert_eq!(tasks.limits().await.unwrap()[0].set_by, "operator:ana");
 
         let declared = jobs.get(Narrow::NAME).unwrap().limit();
-        tasks.clear_limit(&narrow, declared, &actor()).await.unwrap();
+        tasks.clear_limit(&narrow, declared, None, &actor()).await.unwrap();
         assert!(claim(&tasks, &me).await.is_empty(), "and all four that run count at once");
         let row = &tasks.limits().await.unwrap()[0];
         assert_eq!((row.max_running, row.running, row.is_declared()), (Some(2), 4, true));

@@ -11,7 +11,7 @@ use trunkline_jobs::media::MediaStore;
 use trunkline_openphone::factory::render;
 
 use crate::admin::{Site, entries};
-use crate::harness::browser::{Browser, Colours, Width};
+use crate::harness::browser::{Browser, Colours, SCREENS, Width};
 use crate::harness::{Env, both_engines};
 use crate::kept::{Keeper, store};
 
@@ -282,7 +282,7 @@ async fn the_pages_fit_a_desk_and_a_phone_by_day_and_by_night() {
     let env = Env::sqlite().await;
     let site = with_recordings(&env).await;
     let key = site.key(&[Scope::Read, Scope::Pii]).await;
-    for (width, colours) in [(Width::Desk, Colours::Light), (Width::Phone, Colours::Dark)] {
+    for (width, colours) in SCREENS {
         let browser = Browser::start(width, colours).await;
         browser.go(&format!("{}/login", site.url)).await;
         assert_eq!(browser.run("return window.innerWidth").await, json!(width as u32));

@@ -8,7 +8,7 @@ use trunkline::access::Scope;
 use trunkline_platform::task::{NewTask, TaskState};
 
 use crate::admin::{Site, entries};
-use crate::harness::browser::{Browser, Colours, Width};
+use crate::harness::browser::{Browser, Colours, Width, every_screen};
 use crate::harness::{Act, Acts, Env, Play, both_engines};
 
 /// Events as they come in.
@@ -156,12 +156,4 @@ async fn watch(width: Width, colours: Colours) {
     browser.close().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_page_is_alive_and_has_keys_at_a_desk() {
-    watch(Width::Desk, Colours::Light).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_page_is_alive_and_has_keys_by_phone_at_night() {
-    watch(Width::Phone, Colours::Dark).await;
-}
+every_screen! { a_page_is_alive_and_has_keys: watch }

@@ -72,6 +72,7 @@ mod provider;
 mod read_plans;
 mod receiver;
 mod reconcile;
+mod remote;
 mod rotation;
 mod schedules;
 mod schema;

@@ -7,7 +7,7 @@ use trunkline_openphone::factory::render;
 
 use crate::admin::{Site, entries};
 use crate::dashboard::{page, send};
-use crate::harness::browser::{Browser, Colours, Width};
+use crate::harness::browser::{Browser, Colours, Width, every_screen};
 use crate::harness::host::{Host, message};
 use crate::harness::{Env, both_engines};
 use crate::kept::{Keeper, fetcher, media, no_provider, store};
@@ -175,15 +175,7 @@ async fn look_around(width: Width, colours: Colours) {
     browser.close().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn somebody_looks_at_files_and_purges_one_at_a_desk() {
-    look_around(Width::Desk, Colours::Light).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn somebody_looks_at_files_and_purges_one_by_phone_at_night() {
-    look_around(Width::Phone, Colours::Dark).await;
-}
+every_screen! { somebody_looks_at_files_and_purges_one: look_around }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_recording_leads_to_its_call_and_is_heard_only_when_somebody_plays_it() {

@@ -5,11 +5,13 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use futures_util::future::join_all;
 use secrecy::SecretString;
-use trunkline_jobs::provider::{Provider, ProviderMetrics, RateLimit, Share};
+use trunkline_jobs::provider::{Lines, Provider, ProviderMetrics, RateLimit, Share};
 use trunkline_openphone::client::{ApiError, ApiKey, Client, ClientConfig, Refusal};
+use trunkline_openphone::simulator::Simulator;
 use trunkline_platform::job::{Failure, FailureKind};
 
-use crate::harness::{Env, both_engines};
+use crate::campaigns::provider_at;
+use crate::harness::{self, Env, both_engines};
 use crate::kept::no_provider;
 
 const LIMIT: RateLimit = RateLimit { per_second: 10, reserved: 2 };
@@ -78,6 +80,32 @@ both_engines! {
         take(&provider, &env, Share::Campaign, 9).await;
         take(&provider, &env, Share::Campaign, 1).await;
         assert_eq!(waits(), 1.0);
+    }
+
+    async fn however_many_look_our_numbers_are_asked_for_once_a_minute(env: Env) {
+        let mut config = harness::provider();
+        config.target = None;
+        let simulator = Simulator::start(config).await.unwrap();
+        let provider = provider_at(&env, &simulator, LIMIT);
+        let lines = Lines::new(provider.clone(), env.clock.clone());
+        let left = async || {
+            let all = LIMIT.per_second;
+            let left = take(&provider, &env, Share::Reply, all).await;
+            env.clock.advance(TimeDelta::seconds(2));
+            left
+        };
+        let told = join_all((0..5).map(|_| lines.list())).await;
+        assert!(told.iter().all(|told| told.as_ref().unwrap().as_ref().unwrap().len() > 1), "{told:?}");
+        assert_eq!(left().await, 9, "five looks are one question");
+        simulator.set_api_keys(Vec::new());
+        assert!(lines.clone().list().await.unwrap().is_ok(), "what was told is still fresh");
+        env.clock.advance(TimeDelta::minutes(1));
+        let why = lines.list().await.unwrap().unwrap_err();
+        assert!(why.contains("401") || why.contains("key"), "{why}");
+        assert_eq!(left().await, 9);
+        assert!(lines.list().await.unwrap().is_err(), "it is not asked again at once");
+        assert_eq!(left().await, 10);
+        assert!(Lines::new(no_provider(&env), env.clock.clone()).list().await.is_none());
     }
 
     async fn what_is_rolled_back_was_not_taken(env: Env) {

@@ -5,7 +5,7 @@ use trunkline_platform::task::WorkerId;
 
 use crate::admin::Site;
 use crate::dashboard::page;
-use crate::harness::browser::{Browser, Colours, Width};
+use crate::harness::browser::{Browser, SCREENS};
 use crate::harness::{Env, Program, both_engines};
 
 both_engines! {
@@ -42,7 +42,7 @@ async fn the_system_fits_a_desk_and_a_phone() {
     let env = Env::sqlite().await;
     let site = Site::start(&env).await;
     let key = site.key(&[Scope::Admin]).await;
-    for (width, colours) in [(Width::Desk, Colours::Light), (Width::Phone, Colours::Dark)] {
+    for (width, colours) in SCREENS {
         let browser = Browser::start(width, colours).await;
         browser.enter(&site.url, &key, "/system").await;
         browser.look("system").await;

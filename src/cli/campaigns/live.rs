@@ -1,9 +1,7 @@
 //! `trunkline campaigns watch`: a campaign on its way, a line whenever something has changed.
 
-use std::time::Duration;
-
-use anyhow::{Result, ensure};
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use anyhow::Result;
+use chrono::{DateTime, TimeDelta, Utc};
 use clap::Args;
 use trunkline_jobs::campaigns::flight::{Progress, QUICK, Tower};
 use trunkline_jobs::campaigns::{self, CampaignRow, Live, State};
@@ -11,17 +9,15 @@ use trunkline_platform::clock::Clock;
 use trunkline_platform::db::Db;
 
 use super::look::found;
+use crate::cli::watch::Every;
 use crate::cli::{database, output};
 use crate::config::Config;
-
-const SHORTEST: Duration = Duration::from_secs(1);
 
 #[derive(Args, Debug)]
 pub(super) struct Watch {
     id: i64,
-    /// The time between two looks, from 1s
-    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = crate::config::parse_duration)]
-    every: Duration,
+    #[command(flatten)]
+    every: Every,
     /// Print JSON objects, one a line
     #[arg(long)]
     json: bool,
@@ -29,7 +25,7 @@ pub(super) struct Watch {
 
 impl Watch {
     pub(super) async fn run(self, config: &Config) -> Result<()> {
-        ensure!(self.every >= SHORTEST, "look every second at most: --every 1s");
+        let every = self.every.time()?;
         let db = database::open(config).await?;
         let clock = Clock::system();
         let mut last = None;
@@ -50,21 +46,20 @@ impl Watch {
             if ended {
                 return Ok(());
             }
-            tokio::time::sleep(self.every).await;
+            tokio::time::sleep(every).await;
         }
     }
 }
 
 fn line(live: &Live, campaign: &CampaignRow, now: DateTime<Utc>) -> String {
     let mut parts = vec![
-        format!("{} {}", now.to_rfc3339_opts(SecondsFormat::Secs, true), live.state),
+        format!("{} {}", output::moment(now), live.state),
         format!("{} of {} left", live.left, live.recipients),
         format!("{} in the last minute", live.last_minute),
         format!("{} wait", live.waiting),
     ];
-    let until = |at: Option<DateTime<Utc>>| {
-        at.map(|at| format!(" until {}", at.to_rfc3339_opts(SecondsFormat::Secs, true))).unwrap_or_default()
-    };
+    let until =
+        |at: Option<DateTime<Utc>>| at.map(|at| format!(" until {}", output::moment(at))).unwrap_or_default();
     for held in &live.held {
         parts.push(format!("{} for {}{}", held.count, held.reason, until(held.next_at)));
     }

@@ -28,7 +28,8 @@ use self::local::{Answer, Local};
 use self::place::Place;
 use self::remote::{Delivery, Failure, Remote};
 use self::told::Told;
-use super::{payload, shutdown};
+use super::server::ServerArgs;
+use super::shutdown;
 
 const FIRST_REST: Duration = Duration::from_millis(200);
 const LONGEST_REST: Duration = Duration::from_secs(5);
@@ -38,13 +39,10 @@ const LAST_ANSWER: Duration = Duration::from_secs(5);
 const MOST_KEPT: usize = 50;
 
 #[derive(Args, Debug)]
+#[command(after_help = "The key needs the scopes read and pii.")]
 pub(super) struct TunnelCommand {
-    /// The installation, such as https://trunkline.example.com
-    #[arg(long, value_name = "URL")]
-    server: Url,
-    /// A file with a key of that installation, with the scopes read and pii
-    #[arg(long, value_name = "FILE")]
-    key_file: PathBuf,
+    #[command(flatten)]
+    server: ServerArgs,
     /// Where webhooks are delivered to
     #[arg(long, value_name = "URL")]
     to: Url,
@@ -72,9 +70,6 @@ pub(super) struct TunnelCommand {
     /// Read commands although standard input is no terminal
     #[arg(long)]
     interactive: bool,
-    /// Send the key over plain http to another machine
-    #[arg(long)]
-    plain_http: bool,
     /// Why, for the installation's audit
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
@@ -118,12 +113,11 @@ struct Tunnel {
 
 impl TunnelCommand {
     pub(super) async fn run(self) -> Result<()> {
-        remote::may_have_key(&self.server, self.plain_http)?;
         let timeout = trunkline_platform::duration::parse(&self.timeout)
             .with_context(|| format!("{:?} is no length of time: write one such as 60s", self.timeout))?;
-        let key = payload::secret(Some(&self.key_file))?;
-        let mut place = Place::open(self.state.clone(), &self.server, &self.to)?;
-        let mut remote = Remote::new(self.server.clone(), key, self.types.clone(), self.reason.clone())?;
+        let server = self.server.open(remote::SILENCE)?;
+        let mut place = Place::open(self.state.clone(), &self.server.server, &self.to)?;
+        let mut remote = Remote::new(server, self.types.clone(), self.reason.clone());
         let told = Told { json: self.json, body: self.body, unmask: self.unmask };
         let stop = CancellationToken::new();
         let asked = stop.clone();
@@ -140,7 +134,7 @@ impl TunnelCommand {
             None => {}
         }
         let keys = keys::Keys::start(self.interactive);
-        told.begun(&self.server, &self.to, place.after().unwrap_or(position), keys.are_read());
+        told.begun(&self.server.server, &self.to, place.after().unwrap_or(position), keys.are_read());
         let tunnel = Tunnel {
             remote,
             local: Local::new(self.to, timeout)?,

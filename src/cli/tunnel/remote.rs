@@ -3,25 +3,20 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow, bail};
-use reqwest::redirect::Policy;
-use reqwest::{Client, RequestBuilder, Response, StatusCode};
-use secrecy::{ExposeSecret, SecretString};
+use anyhow::{Context as _, Result, anyhow};
+use reqwest::{RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use trunkline_jobs::forward::EventTypes;
 use url::Url;
 
-use crate::cli::host::is_this_machine;
+use crate::cli::server::{Server, whole};
 
 /// How long the installation waits for something to tell.
 const WAIT_SECONDS: u32 = 20;
 /// Longer than that, and than an answer takes on its way.
-const TIMEOUT: Duration = Duration::from_secs(60);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// A batch and what JSON adds to it. A single webhook can be larger than a batch usually is.
-const LARGEST_ANSWER: usize = 64 << 20;
+pub(super) const SILENCE: Duration = Duration::from_secs(60);
 
 /// Why there is no answer.
 #[derive(Debug)]
@@ -54,54 +49,23 @@ struct Opened {
     position: i64,
 }
 
-/// The installation's API.
+/// What a tunnel has to do with the installation.
 pub(super) struct Remote {
-    client: Client,
-    api: Url,
-    key: SecretString,
+    server: Server,
     types: EventTypes,
     reason: Option<String>,
     tunnel: Option<i64>,
 }
 
-/// Keeps a key from being sent where others can read it on the way.
-pub(super) fn may_have_key(server: &Url, plain_http: bool) -> Result<()> {
-    match server.scheme() {
-        "https" => Ok(()),
-        "http" if is_this_machine(server) || plain_http => Ok(()),
-        "http" => bail!(
-            "the key could be read on its way to {server}: write https://, or add --plain-http where the way is your own"
-        ),
-        other => bail!("--server is https:// or http://, not {other}://"),
-    }
-}
-
 impl Remote {
-    pub(super) fn new(
-        server: Url,
-        key: SecretString,
-        types: EventTypes,
-        reason: Option<String>,
-    ) -> Result<Self> {
-        let client = Client::builder()
-            .redirect(Policy::none())
-            .timeout(TIMEOUT)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .user_agent(concat!("trunkline-tunnel/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .context("setting up HTTP")?;
-        let mut api = server;
-        api.path_segments_mut()
-            .map_err(|()| anyhow!("--server is no web address"))?
-            .pop_if_empty()
-            .extend(["api", "v1", ""]);
-        Ok(Self { client, api, key, types, reason, tunnel: None })
+    pub(super) fn new(server: Server, types: EventTypes, reason: Option<String>) -> Self {
+        Self { server, types, reason, tunnel: None }
     }
 
     /// Opens a session and tells where the stream is.
     pub(super) async fn open(&mut self) -> Result<i64, Failure> {
         let body = json!({"types": self.types, "reason": self.reason});
-        let request = self.client.post(self.url("tunnels")?).json(&body);
+        let request = self.server.client.post(self.url("tunnels")?).json(&body);
         let opened: Opened = read(self.ask(request).await?).await?;
         self.tunnel = Some(opened.id);
         Ok(opened.position)
@@ -128,7 +92,7 @@ impl Remote {
         };
         let url = self.url(&format!("tunnels/{tunnel}/deliveries"))?;
         let query = [("after", after), ("limit", i64::from(limit)), ("wait", i64::from(wait))];
-        let answer = self.ask(self.client.get(url).query(&query)).await?;
+        let answer = self.ask(self.server.client.get(url).query(&query)).await?;
         if answer.status() == StatusCode::NOT_FOUND {
             // The session is over; the next time there is another.
             self.tunnel = None;
@@ -138,38 +102,19 @@ impl Remote {
     }
 
     fn url(&self, path: &str) -> Result<Url, Failure> {
-        self.api.join(path).map_err(|error| Failure::Final(error.into()))
+        self.server.url(path).map_err(Failure::Final)
     }
 
     async fn ask(&self, request: RequestBuilder) -> Result<Response, Failure> {
-        let answer = request.bearer_auth(self.key.expose_secret()).send().await;
-        answer.map_err(|error| {
-            let error =
-                anyhow::Error::new(error.without_url()).context(format!("{} does not answer", self.host()));
-            Failure::Passing(error)
-        })
-    }
-
-    fn host(&self) -> String {
-        self.api.origin().ascii_serialization()
+        self.server.ask(request).await.map_err(Failure::Passing)
     }
 }
 
 /// The answer's JSON. What the key does not allow is final; the rest may pass.
 async fn read<T: DeserializeOwned>(mut answer: Response) -> Result<T, Failure> {
     let status = answer.status();
-    let mut body = Vec::new();
-    loop {
-        match answer.chunk().await {
-            Ok(Some(chunk)) if body.len() + chunk.len() <= LARGEST_ANSWER => body.extend_from_slice(&chunk),
-            Ok(Some(_)) => return Err(Failure::Final(anyhow!("the server's answer is too large"))),
-            Ok(None) => break,
-            Err(error) => {
-                let error = anyhow::Error::new(error.without_url()).context("the connection broke off");
-                return Err(Failure::Passing(error));
-            }
-        }
-    }
+    let body = whole(&mut answer).await.map_err(Failure::Passing)?;
+    let body = body.ok_or_else(|| Failure::Final(anyhow!("the server's answer is too large")))?;
     if status.is_success() {
         let read = serde_json::from_slice(&body).context("the server's answer cannot be read");
         return read.map_err(Failure::Final);
@@ -187,33 +132,5 @@ async fn read<T: DeserializeOwned>(mut answer: Response) -> Result<T, Failure> {
         }
         status if status.is_client_error() => Err(Failure::Final(error)),
         _ => Err(Failure::Passing(error)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_key_goes_over_plain_http_to_this_machine_only_unless_somebody_says_so() {
-        let may = |text: &str, plain| may_have_key(&text.parse().unwrap(), plain).is_ok();
-        for here in ["http://127.0.0.1:8080", "http://localhost:1", "http://[::1]/", "https://a.example"] {
-            assert!(may(here, false), "{here}");
-        }
-        assert!(!may("http://a.example", false) && may("http://a.example", true));
-        assert!(!may("ftp://a.example", true));
-    }
-
-    #[test]
-    fn the_api_is_found_below_whatever_path_the_server_has() {
-        for (server, api) in [
-            ("https://a.example", "https://a.example/api/v1/"),
-            ("https://a.example/", "https://a.example/api/v1/"),
-            ("https://a.example/trunkline/", "https://a.example/trunkline/api/v1/"),
-        ] {
-            let remote =
-                Remote::new(server.parse().unwrap(), "k".into(), EventTypes::default(), None).unwrap();
-            assert_eq!(remote.api.as_str(), api);
-        }
     }
 }

@@ -329,6 +329,7 @@ async fn form(
     let extent = extent(campaign);
     let segments = segments::list(visit.pages.tasks.db(), None, MOST_SEGMENTS).await?;
     let segments: Vec<String> = segments.into_iter().map(|segment| segment.name).collect();
+    let lines = visit.pages.lines.list().await;
     let whom = campaign.map(|campaign| show::audience(&campaign.plan.0.audience, View::of(false)));
     let seen = campaign.map(|campaign| campaign.plan.0.tag());
     let (title, place, back) = match campaign {
@@ -349,7 +350,7 @@ async fn form(
                 input #name name="name" value=[fields.get("name")] required maxlength="100" autocomplete="off";
             }
             (hidden(&[("seen", fields.get("seen").or(seen.as_deref()))]))
-            (written::form(fields, extent, &whom.unwrap_or_default(), &segments))
+            (written::form(fields, extent, &whom.unwrap_or_default(), &segments, lines.as_ref()))
             label for="reason" { "Why" }
             input #reason name="reason" value=[fields.get("reason")] maxlength="500" placeholder="For whoever reads the audit later";
             p.buttons {

@@ -4,6 +4,7 @@
 use maud::{Markup, html};
 use trunkline_jobs::campaigns::experiment::{Metric, WinnerRule};
 use trunkline_jobs::campaigns::{DAILY_CAP, Hours, Missing, Plan, Variant};
+use trunkline_jobs::provider::Told;
 
 use crate::dashboard::form::Fields;
 
@@ -41,7 +42,7 @@ pub(super) fn fields(plan: &Plan) -> Fields {
         put(&format!("weight{place}"), text.weight.to_string());
         put(&format!("words{place}"), text.template.clone());
     }
-    put("senders", plan.senders.join(" "));
+    plan.senders.iter().for_each(|line| put("sender", line.clone()));
     put("hours", plan.hours.to_string());
     put("rate", plan.rate.clone().unwrap_or_default());
     put("daily_cap", plan.daily_cap.to_string());
@@ -86,13 +87,7 @@ pub(super) fn read(fields: &Fields, before: Plan, extent: Extent) -> Result<Plan
     let missing = MISSING.iter().find(|(word, ..)| fields.get("missing") == Some(*word));
     Ok(Plan {
         variants: texts(fields)?,
-        senders: fields
-            .get("senders")
-            .unwrap_or_default()
-            .split([' ', ',', '\n', '\r', '\t'])
-            .filter(|id| !id.is_empty())
-            .map(str::to_owned)
-            .collect(),
+        senders: senders(fields),
         late_joiners: fields.has("late_joiners"),
         holdout_percent: number(fields, "holdout", "The part held out", 0)?,
         missing: missing.map(|(.., missing)| *missing).unwrap_or_default(),
@@ -102,6 +97,19 @@ pub(super) fn read(fields: &Fields, before: Plan, extent: Extent) -> Result<Plan
         dry_run: fields.has("dry_run"),
         ..limited
     })
+}
+
+/// Those that were picked, and those that were written.
+fn senders(fields: &Fields) -> Vec<String> {
+    let written = fields.get("senders").unwrap_or_default();
+    let written = written.split([' ', ',', '\n', '\r', '\t']).filter(|id| !id.is_empty());
+    let mut all: Vec<String> = Vec::new();
+    for id in fields.all("sender").chain(written) {
+        if !all.iter().any(|known| known == id) {
+            all.push(id.to_owned());
+        }
+    }
+    all
 }
 
 fn texts(fields: &Fields) -> Result<Vec<Variant>, String> {
@@ -137,12 +145,20 @@ fn whole(text: &str, says: &str) -> Result<u32, String> {
     text.parse().map_err(|_| format!("{says} is a whole number, and {text:?} is none."))
 }
 
-/// The parts of the form. `whom` is what stands of the audience before somebody says otherwise.
-pub(super) fn form(fields: &Fields, extent: Extent, whom: &Markup, segments: &[String]) -> Markup {
+/// The parts of the form. `whom` is what stands of the audience before somebody says otherwise; `lines` are our numbers, as far as
+/// they are known.
+pub(super) fn form(
+    fields: &Fields,
+    extent: Extent,
+    whom: &Markup,
+    segments: &[String],
+    lines: Option<&Told>,
+) -> Markup {
     html! {
         @if extent != Extent::Limits {
             (audience(fields, extent, whom, segments))
             (words(fields))
+            (from(fields, lines))
         }
         fieldset {
             legend { "When, and how fast" }
@@ -216,8 +232,28 @@ fn words(fields: &Fields) -> Markup {
                     details open[written.is_some()] { summary { "Text " (letter) } (inside) }
                 }
             }
-            (line(fields, "senders", "Our numbers it is sent from, by the provider's ids", "PNabc123 PNdef456"))
             (choice(fields, "missing", "Where a record lacks a variable", &MISSING.map(|(word, says, _)| (word, says))))
+        }
+    }
+}
+
+/// Our numbers. One that is not among those the provider tells stays written.
+fn from(fields: &Fields, lines: Option<&Told>) -> Markup {
+    let (chosen, known) = (senders(fields), lines.and_then(|told| told.as_deref().ok()).unwrap_or_default());
+    let others: Vec<&str> =
+        chosen.iter().map(String::as_str).filter(|id| !known.iter().any(|line| line.id == *id)).collect();
+    html! {
+        fieldset {
+            legend { "From which of our numbers" }
+            @if let Some(Err(why)) = lines { p.note { "The provider does not tell which there are: " (why) "." } }
+            @for line in known {
+                label.option {
+                    input type="checkbox" name="sender" value=(line.id) checked[chosen.contains(&line.id)];
+                    " " @if let Some(name) = &line.name { (name) " " } code { (line.number) }
+                }
+            }
+            label for="senders" { (if known.is_empty() { "By the provider’s ids" } else { "Others, by the provider’s ids" }) }
+            input #senders name="senders" value=(others.join(" ")) placeholder="PNabc123 PNdef456" maxlength="4000" autocomplete="off";
         }
     }
 }

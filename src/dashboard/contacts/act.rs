@@ -32,20 +32,13 @@ pub(super) fn choices(number: &str, closed: bool) -> Markup {
     } else {
         ("opt-out", "Opt it out", "From then on nothing is sent to it: no campaign, no answer.")
     };
-    html! {
-        details {
-            summary { (says) "…" }
-            form method="post" action=(format!("/contacts/{number}/{word}")) {
-                p { (would) }
-                label for="channel" { "They asked for it" }
-                select #channel name="channel" { @for (channel, means) in CHANNELS { option value=(channel.as_str()) { (means) } } }
-                label for="wording" { "What was said, word for word" }
-                input #wording name="wording" maxlength="2000" autocomplete="off";
-                (form::reason("reason"))
-                button type="submit" { (says) }
-            }
-        }
-    }
+    let asked = html! {
+        label for="channel" { "They asked for it" }
+        select #channel name="channel" { @for (channel, means) in CHANNELS { option value=(channel.as_str()) { (means) } } }
+        label for="wording" { "What was said, word for word" }
+        input #wording name="wording" maxlength="2000" autocomplete="off";
+    };
+    form::folded(&format!("/contacts/{number}/{word}"), says, would, "reason", &asked)
 }
 
 /// What an act that sent the visitor here has done.

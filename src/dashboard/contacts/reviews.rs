@@ -61,16 +61,7 @@ fn review(visit: &Visit<'_>, row: &ReviewRow, view: View, unmask: bool) -> Marku
 }
 
 fn decide(id: i64, verdict: &str, says: &str, would: &str) -> Markup {
-    html! {
-        details {
-            summary { (says) "…" }
-            form method="post" action=(format!("{PATH}/{id}/{verdict}")) {
-                p { (would) }
-                (form::reason(&format!("why-{id}-{verdict}")))
-                button type="submit" { (says) }
-            }
-        }
-    }
+    form::folded(&format!("{PATH}/{id}/{verdict}"), says, would, &format!("why-{id}-{verdict}"), &html! {})
 }
 
 /// What an act that sent the visitor here has done.

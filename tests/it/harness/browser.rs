@@ -31,6 +31,44 @@ pub(crate) enum Colours {
     Dark,
 }
 
+/// Every window that pages are tried in.
+pub(crate) const SCREENS: [(Width, Colours); 4] = [
+    (Width::Desk, Colours::Light),
+    (Width::Desk, Colours::Dark),
+    (Width::Phone, Colours::Light),
+    (Width::Phone, Colours::Dark),
+];
+
+/// One story, a test for every window.
+macro_rules! every_screen {
+    ($name:ident: $story:ident) => {
+        mod $name {
+            use super::{Colours, Width, $story};
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn at_a_desk_by_day() {
+                $story(Width::Desk, Colours::Light).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn at_a_desk_at_night() {
+                $story(Width::Desk, Colours::Dark).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn by_phone_by_day() {
+                $story(Width::Phone, Colours::Light).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn by_phone_at_night() {
+                $story(Width::Phone, Colours::Dark).await;
+            }
+        }
+    };
+}
+pub(crate) use every_screen;
+
 /// A browser of a test's own, with a fresh profile. It ends when dropped.
 pub(crate) struct Browser {
     driver: Child,

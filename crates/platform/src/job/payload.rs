@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use thiserror::Error;
 
 use super::schema::{Fault, faults};
-use super::{Job, Queue, Registry};
-use crate::task::NewTask;
+use super::{AnyJob, Job, Queue, Registry};
+use crate::task::{Limit, NewTask};
 
 /// The jobs of a release without their types, for whoever handles payloads by the name of the job.
 pub trait Jobs: Send + Sync {
@@ -30,6 +30,9 @@ pub trait Jobs: Send + Sync {
 
     /// Every queue a job uses, in order.
     fn queue_names(&self) -> Vec<&'static str>;
+
+    /// The limit that a job declares of its kind. Absent: there is no such job.
+    fn limit_of(&self, kind: &str) -> Option<Limit>;
 }
 
 /// Why a payload is none for this job.
@@ -69,6 +72,10 @@ impl<S: Send + Sync + 'static> Jobs for Registry<S> {
 
     fn queue_names(&self) -> Vec<&'static str> {
         self.queues().into_iter().map(Queue::name).collect()
+    }
+
+    fn limit_of(&self, kind: &str) -> Option<Limit> {
+        self.get(kind).map(AnyJob::limit)
     }
 
     fn read(&self, kind: &str, version: i32, payload: &str) -> Result<NewTask, PayloadError> {

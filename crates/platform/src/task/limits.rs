@@ -100,6 +100,15 @@ pub struct Limit {
     pub rate: Option<Rate>,
 }
 
+/// Why a limit stays as it is.
+#[derive(Debug, Error)]
+pub enum LimitError {
+    #[error("the limit of {0} was changed since it was looked at: look at it again, and decide anew")]
+    Outdated(Scope),
+    #[error(transparent)]
+    Database(#[from] DbError),
+}
+
 /// A limit as the table has it.
 #[derive(Clone, Debug, Serialize)]
 pub struct LimitRow {
@@ -112,6 +121,9 @@ pub struct LimitRow {
     pub set_by: String,
     /// Tasks that have a place under `max_running`.
     pub running: i64,
+    /// The same as the program reckons with it.
+    #[serde(skip)]
+    pub limit: Limit,
 }
 
 #[derive(Clone, Debug, sqlx::FromRow)]
@@ -168,8 +180,24 @@ impl FromStr for Scope {
 }
 
 impl Limit {
+    /// Tells this limit from any other, such as what somebody has made of it since it was looked at.
+    pub fn tag(&self) -> String {
+        let Self { paused, max_running, rate } = self;
+        let or_none = |text: Option<String>| text.unwrap_or_else(|| "none".to_owned());
+        let rate = rate.map(|rate| format!("{rate}-{}", rate.saved_up()));
+        let state = if *paused { "paused" } else { "open" };
+        format!("{state}-{}-{}", or_none(max_running.map(|most| most.to_string())), or_none(rate))
+    }
+
     fn is_none(&self) -> bool {
         *self == Self::default()
+    }
+
+    fn must_be(&self, seen: Option<&str>, scope: &Scope) -> Result<(), LimitError> {
+        match seen {
+            Some(tag) if tag != self.tag() => Err(LimitError::Outdated(scope.clone())),
+            _ => Ok(()),
+        }
     }
 
     fn told(&self) -> serde_json::Value {
@@ -180,6 +208,12 @@ impl Limit {
             "burst": self.rate.map(Rate::saved_up),
         })
     }
+}
+
+/// What a person sets, in that person's name. That a kind shall have no limit is kept, too.
+fn by_hand(scope: &Scope, actor: &Actor, after: Limit) -> (Limit, Option<String>) {
+    let keep = !after.is_none() || matches!(scope, Scope::Kind(_));
+    (after, keep.then(|| actor.name.clone()))
 }
 
 impl Stored {
@@ -210,12 +244,25 @@ impl Tasks {
         action: &'static str,
         change: impl FnOnce(Limit) -> Limit + Send,
     ) -> Result<Limit, DbError> {
-        self.change_limit(scope, actor, action, |before| {
-            let after = change(before);
-            let keep = !after.is_none() || matches!(scope, Scope::Kind(_));
-            (after, keep.then(|| actor.name.clone()))
-        })
-        .await
+        self.change_limit(scope, actor, action, |before| Ok(by_hand(scope, actor, change(before)))).await
+    }
+
+    /// The same, but only if what stands is what was seen, by its [tag](Limit::tag); without one, whatever stands.
+    ///
+    /// # Errors
+    /// When somebody has changed it since, or the database fails.
+    pub async fn change_seen_limit(
+        &self,
+        scope: &Scope,
+        actor: &Actor,
+        seen: Option<&str>,
+        change: impl FnOnce(Limit) -> Limit + Send,
+    ) -> Result<Limit, LimitError> {
+        let change = |before: Limit| {
+            before.must_be(seen, scope)?;
+            Ok(by_hand(scope, actor, change(before)))
+        };
+        self.change_limit(scope, actor, "limit.set", change).await
     }
 
     /// Has nothing of a queue start, in any process, or lets it start again; what runs goes on. Answers the limit that holds now, and
@@ -237,23 +284,36 @@ impl Tasks {
     }
 
     /// Goes back to what the job declares, or to no limit.
-    pub async fn clear_limit(&self, scope: &Scope, declared: Limit, actor: &Actor) -> Result<Limit, DbError> {
+    ///
+    /// # Errors
+    /// When there is something that must have been seen, and it was changed since; or the database fails.
+    pub async fn clear_limit(
+        &self,
+        scope: &Scope,
+        declared: Limit,
+        seen: Option<&str>,
+        actor: &Actor,
+    ) -> Result<Limit, LimitError> {
         let set_by = (!declared.is_none()).then(|| JOB.to_owned());
-        self.change_limit(scope, actor, "limit.clear", |_| (declared, set_by)).await
+        let change = |before: Limit| {
+            before.must_be(seen, scope)?;
+            Ok((declared, set_by))
+        };
+        self.change_limit(scope, actor, "limit.clear", change).await
     }
 
     /// `change` answers what shall stand, and in whose name; without one the row goes.
-    async fn change_limit(
+    async fn change_limit<E: From<DbError>>(
         &self,
         scope: &Scope,
         actor: &Actor,
         action: &'static str,
-        change: impl FnOnce(Limit) -> (Limit, Option<String>) + Send,
-    ) -> Result<Limit, DbError> {
+        change: impl FnOnce(Limit) -> Result<(Limit, Option<String>), E> + Send,
+    ) -> Result<Limit, E> {
         let mut tx = self.begin().await?;
         AWAIT_CLAIMS.query().execute(tx.session()).await?;
         let before = find(tx.session(), scope).await?.as_ref().map(Stored::limit).unwrap_or_default();
-        let (after, set_by) = change(before);
+        let (after, set_by) = change(before)?;
         apply(tx.session(), scope, before, after, set_by.as_deref()).await?;
         let act = Act {
             action,
@@ -343,6 +403,7 @@ impl LimitRow {
             burst: limit.rate.map(Rate::saved_up),
             set_by: stored.set_by.clone(),
             running,
+            limit,
         }
     }
 

@@ -36,7 +36,7 @@ pub use enqueue::Enqueued;
 pub use finish::{Finish, Finished, Verdict};
 pub use inspect::{AttemptRow, KindCount, TaskFilter, TaskRow};
 pub use lease::{LeaseRow, TakenOver, WorkerId, WorkerRow};
-pub use limits::{Limit, LimitRow, Scope, ScopeError};
+pub use limits::{Limit, LimitError, LimitRow, Scope, ScopeError};
 pub use model::{TaskId, TaskState};
 pub use new_task::{NewTask, OnConflict};
 pub use progress::{Progress, ProgressRow};
