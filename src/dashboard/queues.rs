@@ -6,6 +6,7 @@ use std::sync::Arc;
 use maud::{Markup, html};
 use poem::web::{Data, Path};
 use poem::{Body, Request, handler};
+use serde_json::Value;
 use trunkline_platform::audit::{self, AuditFilter, AuditRow};
 use trunkline_platform::db::DbError;
 
@@ -15,6 +16,9 @@ use super::visit::{Page, Visit};
 use super::{Pages, parts, see_other};
 use crate::mask::View;
 use crate::queues;
+
+/// Of a queue, among which the one is looked for that holds it.
+const LATEST_ACTS: u32 = 50;
 
 /// `GET /queues`
 #[handler]
@@ -54,14 +58,16 @@ pub(super) async fn list(Data(pages): Data<&Arc<Pages>>, request: &Request) -> P
     Ok(visit.live(Place::Queues, "Queues", &content))
 }
 
+/// The act that holds it: the last that found it going and left it paused, whatever else has been done to it since.
 async fn last_pause(pages: &Pages, scope: &str) -> Result<Option<AuditRow>, DbError> {
-    let filter = AuditFilter {
-        subject: Some(scope.to_owned()),
-        action: Some("queue.pause".to_owned()),
-        limit: 1,
-        ..AuditFilter::default()
+    let filter =
+        AuditFilter { subject: Some(scope.to_owned()), limit: LATEST_ACTS, ..AuditFilter::default() };
+    let acts = audit::list(pages.tasks.db(), &filter).await?;
+    let paused = |state: &Option<String>| {
+        let state = state.as_deref().and_then(|state| serde_json::from_str::<Value>(state).ok());
+        state.is_some_and(|state| state["paused"] == true)
     };
-    Ok(audit::list(pages.tasks.db(), &filter).await?.pop())
+    Ok(acts.into_iter().find(|row| paused(&row.after) && !paused(&row.before)))
 }
 
 /// Who holds it since when, and why.

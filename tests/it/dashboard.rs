@@ -7,7 +7,8 @@ use chrono::TimeDelta;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use trunkline::access::Scope;
-use trunkline_platform::task::{NewTask, TaskId, TaskState};
+use trunkline_platform::audit::Actor;
+use trunkline_platform::task::{Limit, NewTask, Scope as Held, TaskId, TaskState};
 
 use crate::admin::{Site, entries};
 use crate::harness::browser::{Browser, Colours, Width, every_screen};
@@ -74,11 +75,17 @@ both_engines! {
         let told = page(&site, "/", &key).await;
         assert!(told.contains("queue:test is paused, by key:"), "{told}");
         assert!(!told.contains("has waited for"), "a paused queue is not stuck: {told}");
+        let scope = Held::Queue("test".to_owned());
+        let later = Actor { name: "operator:ben".to_owned(), reason: Some("while it is down".to_owned()) };
+        let narrow = |limit: Limit| Limit { max_running: Some(3), ..limit };
+        site.tasks.set_limit(&scope, &later, "limit.set", narrow).await.unwrap();
+        let told = page(&site, "/queues", &key).await;
+        assert!(told.contains(": the far end is down") && !told.contains("while it is down"), "{told}");
         send(&site, "/queues/test/resume", &key, &[("reason", "it is up")]).await.unwrap();
         assert!(page(&site, "/", &key).await.contains("In the queue test a task that is due has waited for 6m 0s"));
         let acts: Vec<String> = entries(&env).await.into_iter().filter(|row| row.subject == "queue:test")
             .map(|row| format!("{} {}", row.action, row.reason.unwrap())).collect();
-        assert_eq!(acts, ["queue.pause the far end is down", "queue.resume it is up"]);
+        assert_eq!(acts, ["queue.pause the far end is down", "limit.set while it is down", "queue.resume it is up"]);
         assert!(page(&site, "/runbooks/dead-letters", &key).await.contains("trunkline dead"));
         assert_eq!(site.get("/runbooks/passwd", &key).await.status(), StatusCode::NOT_FOUND);
     }
