@@ -8,10 +8,10 @@ use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use reqwest::Method;
 use serde_json::{Map, Value};
-use url::form_urlencoded;
 
 use super::describe::{Kind, Operation, Place, Taken, dashed};
 use crate::cli::payload;
+use crate::paths::segment;
 
 /// Options of our own; what the API calls like one of them gets `-value` behind it.
 const OWN: [&str; 4] = ["json", "output", "body", "help"];
@@ -127,7 +127,7 @@ fn request(operation: &Operation, matches: &ArgMatches) -> Result<Asked> {
         let Some(values) = said(taken, matches) else { continue };
         match taken.place {
             Place::Path => {
-                let step = values.first().map(|value| step(value)).unwrap_or_default();
+                let step = values.first().map(|value| segment(value)).unwrap_or_default();
                 asked.path = asked.path.replace(&format!("{{{name}}}"), &step);
             }
             Place::Query => asked.query.extend(values.into_iter().map(|value| (name.clone(), value))),
@@ -165,11 +165,6 @@ fn as_json(taken: &Taken, values: Vec<String>) -> Result<Value> {
         Kind::Several(kind) => values.into_iter().map(|value| one(kind, value)).collect(),
         kind => one(kind, values.into_iter().next().unwrap_or_default()),
     }
-}
-
-/// A text as one step of a path.
-fn step(text: &str) -> String {
-    form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
 }
 
 #[cfg(test)]
