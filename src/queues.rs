@@ -34,8 +34,8 @@ pub fn join(backlog: &[Backlog], rates: BTreeMap<String, QueueRate>, limits: &[L
         let queue = depth.queue.clone();
         of(&mut queues, &queue).depth = depth;
     }
-    for limit in limits.iter().filter(|limit| limit.paused) {
-        if let Some(queue) = limit.scope.strip_prefix("queue:") {
+    for row in limits.iter().filter(|row| row.limit.paused) {
+        if let Some(queue) = row.scope.strip_prefix("queue:") {
             of(&mut queues, queue).paused = true;
         }
     }

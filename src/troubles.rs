@@ -172,9 +172,9 @@ impl Look {
             let trouble = Trouble::soon(what, "dead-letters");
             found.push(trouble.page("/dead").command("trunkline dead groups"));
         }
-        for limit in self.limits.iter().filter(|limit| limit.paused) {
-            let what = format!("{} is paused, by {}", limit.scope, limit.set_by);
-            let queue = limit.scope.strip_prefix("queue:").unwrap_or(&limit.scope);
+        for row in self.limits.iter().filter(|row| row.limit.paused) {
+            let what = format!("{} is paused, by {}", row.scope, row.set_by);
+            let queue = row.scope.strip_prefix("queue:").unwrap_or(&row.scope);
             let command = format!("trunkline queues resume {queue} --reason …");
             found.push(Trouble::soon(what, "holding-back").page("/queues").command(command));
         }

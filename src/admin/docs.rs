@@ -113,7 +113,8 @@ fn render(spec: &Value) -> Markup {
     }
 }
 
-fn takes(operation: &Value) -> String {
+/// The scopes of the key that an operation takes.
+pub(crate) fn takes(operation: &Value) -> String {
     let schemes = operation["security"].as_array().into_iter().flatten();
     let names: Vec<&str> =
         schemes.filter_map(|scheme| scheme.as_object()?.keys().next()).map(String::as_str).collect();

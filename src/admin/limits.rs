@@ -105,7 +105,7 @@ impl LimitsApi {
             rate: rate.unwrap_or(limit.rate),
         };
         let seen = etag::seen(seen.0.as_deref());
-        self.0.tasks.change_seen_limit(&scope, &by.actor(reason), seen, change).await?;
+        self.0.tasks.set_limit(&scope, seen, &by.actor(reason), change).await?;
         self.read(&scope).await
     }
 
@@ -149,7 +149,7 @@ impl LimitsApi {
         let name = scope.to_string();
         let row = self.0.tasks.limits().await?.into_iter().find(|row| row.scope == name);
         let tag = row.as_ref().map(|row| row.limit).unwrap_or_default().tag();
-        Ok(tagged(&tag, row.map_or_else(|| LimitNow::none(name), LimitNow::of)))
+        Ok(tagged(&tag, row.map_or_else(|| LimitNow::unset(name, Limit::default()), LimitNow::of)))
     }
 }
 
@@ -168,12 +168,16 @@ fn wished(rate: MaybeUndefined<String>, burst: Option<u32>) -> Result<Option<Opt
 
 impl LimitNow {
     fn of(row: LimitRow) -> Self {
-        let LimitRow { scope, paused, max_running, rate, burst, set_by, running, limit: _ } = row;
-        Self { scope, paused, max_running, rate, burst, set_by: Some(set_by), running }
+        let LimitRow { scope, limit, set_by, running } = row;
+        Self { set_by: Some(set_by), running, ..Self::unset(scope, limit) }
     }
 
-    fn none(scope: String) -> Self {
-        Self { scope, paused: false, max_running: None, rate: None, burst: None, set_by: None, running: 0 }
+    /// As nobody has set it, and nothing runs under it.
+    fn unset(scope: String, limit: Limit) -> Self {
+        let Limit { paused, max_running, rate } = limit;
+        let burst = rate.map(Rate::saved_up);
+        let rate = rate.map(|rate| rate.to_string());
+        Self { scope, paused, max_running, rate, burst, set_by: None, running: 0 }
     }
 }
 

@@ -16,7 +16,7 @@ mod campaigns;
 mod contacts;
 mod dead;
 mod dead_acts;
-mod docs;
+pub(crate) mod docs;
 mod door;
 mod download;
 mod endpoints;

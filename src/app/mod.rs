@@ -246,8 +246,6 @@ impl App {
             self.services.secrets.clone(),
             Arc::clone(&self.jobs),
         )?;
-        // The last that can fail: what goes wrong before it leaves no task in hand.
-        let workers = if roles.has(Role::Worker) { Some(self.start_workers(&queues).await?) } else { None };
         if roles.has(Role::Scheduler) {
             let metrics = ScheduleMetrics::new(&self.metrics_registry)?;
             let scheduler =
@@ -264,6 +262,8 @@ impl App {
                 stop.clone(),
             ));
         }
+        // The last that can fail: what goes wrong before it leaves no task in hand.
+        let workers = if roles.has(Role::Worker) { Some(self.start_workers(&queues).await?) } else { None };
         if let Some(keyring) = &keyring {
             tokio::spawn(Arc::clone(keyring).keep(stop.clone()));
         }

@@ -181,8 +181,8 @@ impl Scrape {
                 self.newer.add(row.due + row.delayed + row.blocked);
             }
         }
-        for limit in limits.iter().filter(|limit| limit.paused) {
-            if let Some(queue) = limit.scope.strip_prefix("queue:") {
+        for row in limits.iter().filter(|row| row.limit.paused) {
+            if let Some(queue) = row.scope.strip_prefix("queue:") {
                 self.paused.with_label_values(&[queue]).set(1);
             }
         }

@@ -86,6 +86,7 @@ impl DevCommand {
         let app = App::build(config, clock).await?;
         let key = if on_loopback { Some(key_for_today(app.access().keys()).await?) } else { None };
         let (db, tasks) = (app.db().clone(), app.tasks().clone());
+        let stop = shutdown::listen()?;
         let mut running = app.start(&Roles::all(), None).await?;
         let receiver = format!("http://{}", running.address());
         simulator.set_target(Some(format!("{receiver}/webhooks/openphone").parse()?));
@@ -121,7 +122,7 @@ impl DevCommand {
         let watch = Watch { simulator: &simulator, db: &db, tasks: &tasks };
         tokio::select! {
             ended = running.ended() => ended?,
-            asked = shutdown::asked() => asked?,
+            () = stop.cancelled() => {}
             settled = watch.until_settled(), if self.events.is_some() => settled?,
             status = watch.status_lines(campaign.as_ref()) => status?,
         }

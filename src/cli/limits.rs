@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use trunkline_platform::job::Queue;
 use trunkline_platform::task::{Limit, LimitRow, QueueDepth, Rate, Scope, Tasks};
 
@@ -181,7 +181,7 @@ async fn list_queues(tasks: &Tasks, json: bool) -> Result<String> {
     for view in views {
         let waits = view.oldest_due_seconds.map(|s| output::roughly(chrono::TimeDelta::seconds(s)));
         let counts = [view.due, view.delayed, view.running, view.blocked].map(|count| count.to_string());
-        let limit = view.limit.as_ref().map(told).unwrap_or_default();
+        let limit = view.limit.map(|row| in_words(row.limit)).unwrap_or_default();
         table.row([view.queue].into_iter().chain(counts).chain([waits.unwrap_or_default(), limit]));
     }
     Ok(table.text("no queues"))
@@ -192,7 +192,7 @@ impl OneQueue {
         known_queue(&self.queue)?;
         let (limit, changed) = tasks.pause_queue(&self.queue, paused, &self.actor.actor()?).await?;
         if self.json {
-            return output::print(&output::json(&as_json(&Scope::Queue(self.queue), limit, changed))?);
+            return output::print(&as_json(Scope::Queue(self.queue), limit, changed)?);
         }
         let (already, word) =
             (if changed { "" } else { " already" }, if paused { "paused" } else { "resumed" });
@@ -202,7 +202,7 @@ impl OneQueue {
 
 impl Set {
     async fn run(self, tasks: &Tasks) -> Result<()> {
-        known(&self.scope)?;
+        declared(&self.scope)?;
         let running = self.running.as_deref().map(running).transpose()?;
         let rate = self.rate.as_deref().map(|text| rate(text, self.burst)).transpose()?;
         if self.burst.is_some() && !matches!(rate, Some(Some(_))) {
@@ -217,8 +217,11 @@ impl Set {
             max_running: running.unwrap_or(limit.max_running),
             rate: rate.unwrap_or(limit.rate),
         };
-        let limit = tasks.set_limit(&self.scope, &self.actor.actor()?, "limit.set", change).await?;
-        tell(&self.scope, limit, self.json)
+        let limit = tasks.set_limit(&self.scope, None, &self.actor.actor()?, change).await?;
+        if self.json {
+            return output::print(&as_json(self.scope, limit, true)?);
+        }
+        output::print(&format!("{}: {}\n", self.scope, in_words(limit)))
     }
 }
 
@@ -226,52 +229,46 @@ impl Clear {
     async fn run(self, tasks: &Tasks) -> Result<()> {
         let scope = self.scope.to_string();
         // What has a limit can be cleared, also when no job of this release has its name any more.
-        if !tasks.limits().await?.iter().any(|row| row.scope == scope) {
-            known(&self.scope)?;
-        }
-        let declared = queues::declared(&trunkline_jobs::registry()?, &self.scope).unwrap_or_default();
+        let is_set = tasks.limits().await?.iter().any(|row| row.scope == scope);
+        let declared = match declared(&self.scope) {
+            Err(unknown) if !is_set => return Err(unknown),
+            declared => declared.unwrap_or_default(),
+        };
         tasks.clear_limit(&self.scope, declared, None, &self.actor.actor()?).await?;
         let left = tasks.limits().await?.into_iter().find(|row| row.scope == scope);
         if self.json {
             return output::print(&output::json(&json!({ "scope": scope, "limit": left }))?);
         }
         output::print(&match left {
-            Some(row) => format!("{scope}: {} (as the job declares)\n", told(&row)),
+            Some(row) => format!("{scope}: {} (as the job declares)\n", in_words(row.limit)),
             None => format!("{scope}: no limit\n"),
         })
     }
 }
 
-fn tell(scope: &Scope, limit: Limit, json: bool) -> Result<()> {
-    if json {
-        return output::print(&output::json(&as_json(scope, limit, true))?);
+fn as_json(scope: Scope, limit: Limit, changed: bool) -> Result<String> {
+    #[derive(Serialize)]
+    struct Told {
+        scope: String,
+        changed: bool,
+        #[serde(flatten)]
+        limit: Limit,
     }
-    output::print(&format!("{scope}: {}\n", in_words(limit)))
-}
-
-fn as_json(scope: &Scope, limit: Limit, changed: bool) -> Value {
-    json!({
-        "scope": scope.to_string(),
-        "changed": changed,
-        "paused": limit.paused,
-        "max_running": limit.max_running,
-        "rate": limit.rate.map(|rate| rate.to_string()),
-        "burst": limit.rate.map(Rate::saved_up),
-    })
+    output::json(&Told { scope: scope.to_string(), changed, limit })
 }
 
 /// # Errors
-/// When no job of this release has the queue or the name.
-fn known(scope: &Scope) -> Result<()> {
+/// When this release has no such queue or job.
+fn declared(scope: &Scope) -> Result<Limit> {
+    let jobs = trunkline_jobs::registry()?;
+    if let Some(limit) = queues::declared(&jobs, scope) {
+        return Ok(limit);
+    }
     match scope {
-        Scope::Queue(name) => known_queue(name),
+        Scope::Queue(name) => known_queue(name).map(|()| Limit::default()),
         Scope::Kind(name) => {
-            let jobs = trunkline_jobs::registry()?;
-            if jobs.get(name).is_none() {
-                let names: Vec<&str> = jobs.jobs().map(|job| job.name).collect();
-                bail!("there is no job {name:?}; the jobs are {}", names.join(", "));
-            }
-            Ok(())
+            let names: Vec<&str> = jobs.jobs().map(|job| job.name).collect();
+            bail!("there is no job {name:?}; the jobs are {}", names.join(", "))
         }
     }
 }
@@ -298,19 +295,10 @@ fn rate(text: &str, burst: Option<u32>) -> Result<Option<Rate>> {
 }
 
 fn in_words(limit: Limit) -> String {
-    let rate = limit.rate.map(|rate| (rate.to_string(), rate.saved_up()));
-    words(limit.paused, limit.max_running, rate)
-}
-
-fn told(row: &LimitRow) -> String {
-    words(row.paused, row.max_running, row.rate.clone().zip(row.burst))
-}
-
-fn words(paused: bool, max_running: Option<u32>, rate: Option<(String, u32)>) -> String {
     let words: Vec<String> = [
-        paused.then(|| "paused".to_owned()),
-        max_running.map(|most| format!("at most {most} at a time")),
-        rate.map(|(rate, burst)| format!("{rate}, {burst} at once")),
+        limit.paused.then(|| "paused".to_owned()),
+        limit.max_running.map(|most| format!("at most {most} at a time")),
+        limit.rate.map(|rate| format!("{rate}, {} at once", rate.saved_up())),
     ]
     .into_iter()
     .flatten()
@@ -321,8 +309,8 @@ fn words(paused: bool, max_running: Option<u32>, rate: Option<(String, u32)>) ->
 fn table(rows: &[LimitRow]) -> String {
     let mut table = output::Table::new(&["SCOPE", "LIMIT", ">RUNNING", "SET BY"]);
     for row in rows {
-        let running = row.max_running.map(|_| row.running.to_string()).unwrap_or_default();
-        table.row([row.scope.clone(), told(row), running, row.set_by.clone()]);
+        let running = row.limit.max_running.map(|_| row.running.to_string()).unwrap_or_default();
+        table.row([row.scope.clone(), in_words(row.limit), running, row.set_by.clone()]);
     }
     table.text("no limits")
 }

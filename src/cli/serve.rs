@@ -21,11 +21,18 @@ pub(super) struct ServeCommand {
 impl ServeCommand {
     pub(super) async fn run(self, config: Config) -> Result<()> {
         let roles = self.roles.unwrap_or_else(Roles::all);
-        let app = App::build(config, Clock::system()).await?;
+        let stop = shutdown::listen()?;
+        let app = tokio::select! {
+            app = App::build(config, Clock::system()) => app?,
+            () = stop.cancelled() => {
+                tracing::info!("stopped before it started");
+                return Ok(());
+            }
+        };
         let mut running = app.start(&roles, self.queues.as_deref()).await?;
         tokio::select! {
             ended = running.ended() => ended?,
-            asked = shutdown::asked() => asked?,
+            () = stop.cancelled() => {}
         }
         tracing::info!("stopping");
         running.stop().await?;

@@ -101,9 +101,10 @@ impl SimulateCommand {
                 defaults.legacy_secret.expose_secret()
             );
         }
+        let stop = shutdown::listen()?;
         tokio::select! {
             () = simulator.idle(), if self.events.is_some() => {}
-            asked = shutdown::asked() => asked?,
+            () = stop.cancelled() => {}
         }
         let tally = simulator.tally();
         simulator.stop().await;

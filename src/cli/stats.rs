@@ -256,13 +256,9 @@ mod tests {
         let backlog = vec![waiting.clone(), Backlog { version: 9, oldest_due: None, ..waiting }];
         let paused = LimitRow {
             scope: "queue:media".to_owned(),
-            paused: true,
-            max_running: None,
-            rate: None,
-            burst: None,
+            limit: Limit { paused: true, ..Limit::default() },
             set_by: "operator:ana".to_owned(),
             running: 0,
-            limit: Limit { paused: true, ..Limit::default() },
         };
         let stats = Stats {
             stored: Some(StoredStats::from(Stored {

@@ -27,9 +27,9 @@ pub(super) async fn list(Data(pages): Data<&Arc<Pages>>, request: &Request) -> P
     let (backlog, limits) = (pages.tasks.backlog().await?, pages.tasks.limits().await?);
     let standing = queues::join(&backlog, pages.tasks.rates().await?, &limits);
     let mut held = BTreeMap::new();
-    for limit in limits.iter().filter(|limit| limit.paused) {
-        if let Some(name) = limit.scope.strip_prefix("queue:") {
-            held.insert(name, last_pause(pages, &limit.scope).await?);
+    for row in limits.iter().filter(|row| row.limit.paused) {
+        if let Some(name) = row.scope.strip_prefix("queue:") {
+            held.insert(name, last_pause(pages, &row.scope).await?);
         }
     }
     let mut names = pages.jobs.queue_names();

@@ -112,7 +112,7 @@ impl Stage {
         if plan.is_limited() {
             let scope = Scope::Queue(Logged::QUEUE.name().to_owned());
             let most = Limit { max_running: Some(MOST_AT_ONCE), ..Limit::default() };
-            env.live_tasks().set_limit(&scope, &actor(), "limit.set", |_| most).await?;
+            env.live_tasks().set_limit(&scope, None, &actor(), |_| most).await?;
         }
         let all_clocks = env.folder().join("clock");
         std::fs::write(&all_clocks, "0")?;

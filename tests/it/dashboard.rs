@@ -78,7 +78,7 @@ both_engines! {
         let scope = Held::Queue("test".to_owned());
         let later = Actor { name: "operator:ben".to_owned(), reason: Some("while it is down".to_owned()) };
         let narrow = |limit: Limit| Limit { max_running: Some(3), ..limit };
-        site.tasks.set_limit(&scope, &later, "limit.set", narrow).await.unwrap();
+        site.tasks.set_limit(&scope, None, &later, narrow).await.unwrap();
         let told = page(&site, "/queues", &key).await;
         assert!(told.contains(": the far end is down") && !told.contains("while it is down"), "{told}");
         send(&site, "/queues/test/resume", &key, &[("reason", "it is up")]).await.unwrap();

@@ -9,7 +9,7 @@ use trunkline_platform::audit::Actor;
 use trunkline_platform::clock::Clock;
 use trunkline_platform::db::{Db, DbError, DbOptions, Stmt, Text};
 use trunkline_platform::ring::Ring;
-use trunkline_platform::task::{Limit, Scope, Tasks};
+use trunkline_platform::task::Tasks;
 
 use crate::harness::{Env, both_engines, until};
 
@@ -63,14 +63,13 @@ both_engines! {
         let tasks = Tasks::new(open(&env, options).await, Ring::local(), Clock::system());
         let mut holder = env.db.write().await.unwrap();
         LOCK.query().execute(&mut holder).await.unwrap();
-        let (scope, actor) = (Scope::Queue("events".to_owned()), Actor { name: "operator:ana".to_owned(), reason: None });
-        let pause = |limit: Limit| Limit { paused: true, ..limit };
+        let actor = Actor { name: "operator:ana".to_owned(), reason: None };
         let began = Instant::now();
-        let held_up = tasks.set_limit(&scope, &actor, "queue.pause", pause).await;
+        let held_up = tasks.pause_queue("events", true, &actor).await;
         assert!(matches!(held_up, Err(DbError::Busy { .. })), "{held_up:?}");
         assert!(began.elapsed() < LONG);
         drop(holder);
-        until("the lock is free", async || tasks.set_limit(&scope, &actor, "queue.pause", pause).await.is_ok()).await;
+        until("the lock is free", async || tasks.pause_queue("events", true, &actor).await.is_ok()).await;
     }
 
     async fn slow_statements_are_told_by_name_time_and_rows_and_never_with_values(env: Env) {

@@ -43,7 +43,7 @@ fn kind() -> Scope {
 }
 
 async fn limit(tasks: &Tasks, scope: &Scope, limit: Limit) {
-    tasks.set_limit(scope, &actor(), "limit.set", |_| limit).await.unwrap();
+    tasks.set_limit(scope, None, &actor(), |_| limit).await.unwrap();
 }
 
 async fn enqueue(tasks: &Tasks, count: usize) {
@@ -272,7 +272,7 @@ both_engines! {
         tasks.clear_limit(&narrow, declared, None, &actor()).await.unwrap();
         assert!(claim(&tasks, &me).await.is_empty(), "and all four that run count at once");
         let row = &tasks.limits().await.unwrap()[0];
-        assert_eq!((row.max_running, row.running, row.is_declared()), (Some(2), 4, true));
+        assert_eq!((row.limit.max_running, row.running, row.is_declared()), (Some(2), 4, true));
     }
 
     /// Without it the twelve would take two minutes, and the test waits for one.

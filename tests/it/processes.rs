@@ -1,9 +1,39 @@
 //! Several processes: roles that share the work, and the embedded engine that is for one.
 
 use trunkline_jobs::media;
+use trunkline_platform::db::Engine;
 use trunkline_platform::task::TaskState;
 
-use crate::harness::{Env, Program, provider, provider_for, until};
+use crate::harness::{Env, Program, both_engines, provider, provider_for, until};
+use crate::kept::statement;
+
+const SIGTERM: u32 = 15;
+
+both_engines! {
+    /// A deployment that is taken back at once: whoever listens to nothing would be killed with tasks in its hands.
+    async fn a_stop_that_comes_while_it_starts_is_heard(env: Env) {
+        let held = match env.db.engine() {
+            Engine::Postgres => "LOCK TABLE _sqlx_migrations IN ACCESS EXCLUSIVE MODE",
+            Engine::Sqlite => "DELETE FROM workers",
+        };
+        let mut holder = env.db.write().await.unwrap();
+        statement(held.to_owned()).query().execute(&mut holder).await.unwrap();
+        let mut program = Program::new(&env, &["serve"]);
+        program.spawn().unwrap();
+        let pid = program.pid().unwrap();
+        until("it listens to SIGTERM", async || listens(pid)).await;
+        program.stop().await.unwrap();
+        assert!(program.output().contains("stopped before it started"), "{}", program.output());
+    }
+}
+
+/// Whether the process has a handler of its own for SIGTERM, by the bits of those it has some for.
+fn listens(pid: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let caught = caught.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok()).unwrap_or(0);
+    caught & (1 << (SIGTERM - 1)) != 0
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receiver_and_two_workers_share_one_database_and_one_ring() {

@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::admin::docs;
+
 /// What the API does.
 #[derive(Debug)]
 pub(super) struct Operation {
@@ -44,7 +46,7 @@ pub(super) enum Kind {
     /// One of these.
     Word(Vec<String>),
     Number,
-    /// True when it is said, false when it is not.
+    /// Yes or no.
     Flag,
     /// As often as it is said.
     Several(Box<Kind>),
@@ -73,16 +75,13 @@ fn operation(spec: &Value, id: &str, path: &str, method: &str, told: &Value) -> 
     if let Some(body) = body {
         takes.extend(fields(spec, &body["schema"]));
     }
-    let schemes = told["security"].as_array().into_iter().flatten();
-    let scopes: Vec<&str> =
-        schemes.filter_map(|scheme| scheme.as_object()?.keys().next()).map(String::as_str).collect();
     Operation {
         name: dashed(id),
         method: method.to_uppercase(),
         path: path.trim_start_matches('/').to_owned(),
         summary: text(told, "summary"),
         about: text(told, "description"),
-        scopes: scopes.join(", ").replace('_', " and "),
+        scopes: docs::takes(told).replace('_', " and "),
         takes,
         has_body: body.is_some(),
     }
@@ -95,12 +94,13 @@ fn parameter(spec: &Value, told: &Value) -> Option<Taken> {
         "header" => Place::Header,
         _ => return None,
     };
+    let schema = resolved(spec, &told["schema"]);
     Some(Taken {
         name: told["name"].as_str()?.to_owned(),
         place,
-        kind: kind(spec, &told["schema"]),
+        kind: kind(spec, schema),
         // What has a value of its own is asked of nobody.
-        required: told["required"] == true && resolved(spec, &told["schema"])["default"].is_null(),
+        required: told["required"] == true && schema["default"].is_null(),
         about: text(told, "description"),
     })
 }
@@ -110,21 +110,24 @@ fn fields(spec: &Value, schema: &Value) -> Vec<Taken> {
     let required: Vec<&str> =
         schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let properties = schema["properties"].as_object().into_iter().flatten();
-    let taken = properties.map(|(name, told)| Taken {
-        name: name.clone(),
-        place: Place::Body,
-        kind: kind(spec, told),
-        required: required.contains(&name.as_str()) && resolved(spec, told)["default"].is_null(),
-        about: match text(told, "description") {
-            about if about.is_empty() => text(resolved(spec, told), "description"),
-            about => about,
-        },
+    let taken = properties.map(|(name, told)| {
+        let schema = resolved(spec, told);
+        Taken {
+            name: name.clone(),
+            place: Place::Body,
+            kind: kind(spec, schema),
+            required: required.contains(&name.as_str()) && schema["default"].is_null(),
+            about: match text(told, "description") {
+                about if about.is_empty() => text(schema, "description"),
+                about => about,
+            },
+        }
     });
     taken.collect()
 }
 
+/// Of a schema that is [resolved].
 fn kind(spec: &Value, schema: &Value) -> Kind {
-    let schema = resolved(spec, schema);
     if let Some(words) = schema["enum"].as_array() {
         return Kind::Word(words.iter().filter_map(Value::as_str).map(str::to_owned).collect());
     }
@@ -132,7 +135,7 @@ fn kind(spec: &Value, schema: &Value) -> Kind {
         Some("string") => Kind::Text,
         Some("integer" | "number") => Kind::Number,
         Some("boolean") => Kind::Flag,
-        Some("array") => match kind(spec, &schema["items"]) {
+        Some("array") => match kind(spec, resolved(spec, &schema["items"])) {
             Kind::Json | Kind::Several(_) | Kind::Flag => Kind::Json,
             simple => Kind::Several(Box::new(simple)),
         },

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
 use clap::builder::PossibleValuesParser;
+use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use reqwest::Method;
 use serde_json::{Map, Value};
@@ -30,14 +31,21 @@ pub(super) struct Asked {
     pub(super) output: Option<PathBuf>,
 }
 
+/// The operation that a line is of, and what was written of it.
+///
 /// # Errors
-/// The outer one is a mistake of the line, which tells what can be written; the inner one of what a file holds.
-pub(super) fn read(operations: &[Operation], words: &[String]) -> Result<Result<Asked>, clap::Error> {
-    let matches = command(operations).try_get_matches_from(words)?;
-    let (name, matches) = matches.subcommand().unwrap_or(("", &matches));
-    let operation = operations.iter().find(|operation| operation.name == name);
-    let asked = operation.context("there is no such operation");
-    Ok(asked.and_then(|operation| request(operation, matches)))
+/// A mistake of the line, which tells what can be written.
+pub(super) fn read<'o>(
+    operations: &'o [Operation],
+    words: &[String],
+) -> Result<(&'o Operation, ArgMatches), clap::Error> {
+    let mut command = command(operations);
+    let mut matches = command.try_get_matches_from_mut(words)?;
+    let written = matches.remove_subcommand();
+    let found = written.and_then(|(name, matches)| {
+        Some((operations.iter().find(|operation| operation.name == name)?, matches))
+    });
+    found.ok_or_else(|| command.error(ErrorKind::InvalidSubcommand, "there is no such operation"))
 }
 
 fn command(operations: &[Operation]) -> Command {
@@ -75,7 +83,8 @@ fn argument(taken: &Taken) -> Arg {
     }
     let arg = arg.long(option(taken));
     let arg = match &taken.kind {
-        Kind::Flag => return arg.action(ArgAction::SetTrue),
+        // `--paused` and `--paused=false`: nothing that follows is taken for its value.
+        Kind::Flag => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
         Kind::Several(_) => arg.action(ArgAction::Append),
         _ => arg,
     };
@@ -87,7 +96,8 @@ fn argument(taken: &Taken) -> Arg {
             Kind::Word(words) => arg.value_parser(PossibleValuesParser::new(words.clone())),
             _ => arg.value_name(taken.name.to_uppercase()),
         },
-        Kind::Text | Kind::Flag => arg.value_name(taken.name.to_uppercase()),
+        Kind::Text => arg.value_name(taken.name.to_uppercase()),
+        Kind::Flag => arg.value_parser(PossibleValuesParser::new(["true", "false"])),
     };
     match (taken.required, taken.place) {
         (true, Place::Body) => arg.required_unless_present("body"),
@@ -105,7 +115,9 @@ fn option(taken: &Taken) -> String {
     if OWN.contains(&name.as_str()) { format!("{name}-value") } else { name }
 }
 
-fn request(operation: &Operation, matches: &ArgMatches) -> Result<Asked> {
+/// # Errors
+/// When what a file holds, or what was written for a number or for JSON, is none.
+pub(super) fn request(operation: &Operation, matches: &ArgMatches) -> Result<Asked> {
     let mut asked = Asked {
         method: operation.method.parse().context("the server describes a method that there is not")?,
         path: operation.path.clone(),
@@ -124,7 +136,8 @@ fn request(operation: &Operation, matches: &ArgMatches) -> Result<Asked> {
     };
     for taken in &operation.takes {
         let name = taken.name.clone();
-        let Some(values) = said(taken, matches) else { continue };
+        let Some(values) = matches.get_many::<String>(&id(taken)) else { continue };
+        let values: Vec<String> = values.cloned().collect();
         match taken.place {
             Place::Path => {
                 let step = values.first().map(|value| segment(value)).unwrap_or_default();
@@ -139,15 +152,6 @@ fn request(operation: &Operation, matches: &ArgMatches) -> Result<Asked> {
     }
     asked.body = operation.has_body.then_some(Value::Object(body));
     Ok(asked)
-}
-
-/// What was written of it.
-fn said(taken: &Taken, matches: &ArgMatches) -> Option<Vec<String>> {
-    let id = id(taken);
-    if taken.kind == Kind::Flag && taken.place != Place::Path {
-        return matches.get_flag(&id).then(|| vec!["true".to_owned()]);
-    }
-    Some(matches.get_many::<String>(&id)?.cloned().collect())
 }
 
 fn as_json(taken: &Taken, values: Vec<String>) -> Result<Value> {
@@ -204,8 +208,12 @@ mod tests {
         })
     }
 
-    fn asked(words: &[&str]) -> Result<Result<Asked>, clap::Error> {
-        read(&operations(&spec()), &words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>())
+    /// What the line asks for, or why it cannot be meant.
+    fn asked(words: &[&str]) -> Result<Asked, String> {
+        let (operations, words) =
+            (operations(&spec()), words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>());
+        let (operation, matches) = read(&operations, &words).map_err(|usage| usage.to_string())?;
+        request(operation, &matches).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -230,7 +238,7 @@ mod tests {
             "x",
             "--json",
         ];
-        let asked = asked(&words).unwrap().unwrap();
+        let asked = asked(&words).unwrap();
         assert_eq!(
             (asked.method, asked.path.as_str(), asked.json),
             (Method::POST, "limits/kind%3Aa%2Fb%20c", true)
@@ -243,24 +251,31 @@ mod tests {
     #[test]
     fn a_whole_body_takes_options_beside_it() {
         let asked = asked(&["set-limit", "queue:a", "--body", "{\"rate\": \"1/s\"}", "--max-running", "2"]);
-        assert_eq!(asked.unwrap().unwrap().body, Some(json!({"rate": "1/s", "max_running": 2})));
+        assert_eq!(asked.unwrap().body, Some(json!({"rate": "1/s", "max_running": 2})));
+    }
+
+    #[test]
+    fn what_is_yes_or_no_can_be_said_to_be_either() {
+        let body =
+            |word: &str| asked(&["set-limit", "--rate", "1/s", word, "queue:a"]).unwrap().body.unwrap();
+        assert_eq!(body("--paused"), json!({"rate": "1/s", "paused": true}));
+        assert_eq!(body("--paused=true"), json!({"rate": "1/s", "paused": true}));
+        assert_eq!(body("--paused=false"), json!({"rate": "1/s", "paused": false}));
+        let refused = asked(&["set-limit", "--rate", "1/s", "--paused=maybe", "queue:a"]).unwrap_err();
+        assert!(refused.contains("true, false"), "{refused}");
     }
 
     #[test]
     fn what_cannot_be_meant_is_told_before_anything_is_sent() {
-        let refused = |words: &[&str]| asked(words).unwrap_err().to_string();
+        let refused = |words: &[&str]| asked(words).unwrap_err();
         assert!(refused(&["list-tasks", "--state", "asleep"]).contains("pending, dead"));
         assert!(refused(&["set-limit", "queue:a"]).contains("--rate"));
         assert!(refused(&["no-such"]).contains("no-such"));
-        assert!(
-            asked(&["list-tasks"]).unwrap().unwrap().query.is_empty(),
-            "what has a default is not asked for"
-        );
-        let wrong =
-            asked(&["set-limit", "queue:a", "--rate", "1/s", "--max-running", "many"]).unwrap().unwrap_err();
-        assert_eq!(wrong.to_string(), "--max-running takes a number, and \"many\" is none");
-        let wrong = asked(&["set-limit", "queue:a", "--body", "[1]", "--rate", "1/s"]).unwrap().unwrap_err();
-        assert_eq!(wrong.to_string(), "--body takes a JSON object, and options add to it");
+        assert!(asked(&["list-tasks"]).unwrap().query.is_empty(), "what has a default is not asked for");
+        let wrong = refused(&["set-limit", "queue:a", "--rate", "1/s", "--max-running", "many"]);
+        assert_eq!(wrong, "--max-running takes a number, and \"many\" is none");
+        let wrong = refused(&["set-limit", "queue:a", "--body", "[1]", "--rate", "1/s"]);
+        assert_eq!(wrong, "--body takes a JSON object, and options add to it");
     }
 
     #[test]

@@ -48,10 +48,8 @@ impl RemoteCommand {
         if self.words.is_empty() {
             return output::print(&listed(&operations));
         }
-        let asked = match line::read(&operations, &self.words) {
-            Ok(asked) => asked?,
-            Err(usage) => usage.exit(),
-        };
+        let (operation, matches) = line::read(&operations, &self.words).unwrap_or_else(|usage| usage.exit());
+        let asked = line::request(operation, &matches)?;
         let mut request = server.client.request(asked.method, server.url(&asked.path)?).query(&asked.query);
         for (name, value) in &asked.headers {
             request = request.header(name, value);

@@ -119,12 +119,7 @@ impl TunnelCommand {
         let mut place = Place::open(self.state.clone(), &self.server.server, &self.to)?;
         let mut remote = Remote::new(server, self.types.clone(), self.reason.clone());
         let told = Told { json: self.json, body: self.body, unmask: self.unmask };
-        let stop = CancellationToken::new();
-        let asked = stop.clone();
-        tokio::spawn(async move {
-            let _ = shutdown::asked().await;
-            asked.cancel();
-        });
+        let stop = shutdown::listen()?;
         let position = patiently(&stop, async || remote.open().await).await?;
         let Some(position) = position else { return Ok(()) };
         match self.from {

@@ -193,11 +193,12 @@ fn told(stage: &Stage, seed: u64, wrong: &[String]) -> String {
     let output = stage.output();
     let log: Vec<&str> = output.lines().rev().take(30).collect();
     format!(
-        "seed {seed}:\n{}\nthe program's last words:\n{}\nwrong:\n{}\nplay it again with\n    \
-         TRUNKLINE_SENDING_SEED={seed} cargo test --workspace --test it sending::judge -- --nocapture",
+        "seed {seed}:\n{}\nplay it again with\n    \
+         TRUNKLINE_SENDING_SEED={seed} cargo test --workspace --test it sending::judge -- --nocapture\n\
+         the story:\n{}\nthe program's last words:\n{}",
+        wrong.join("\n"),
         stage.story.join("\n"),
         log.into_iter().rev().collect::<Vec<_>>().join("\n"),
-        wrong.join("\n"),
     )
 }
 

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::json;
 use thiserror::Error;
 
@@ -113,17 +113,12 @@ pub enum LimitError {
 #[derive(Clone, Debug, Serialize)]
 pub struct LimitRow {
     pub scope: String,
-    pub paused: bool,
-    pub max_running: Option<u32>,
-    pub rate: Option<String>,
-    pub burst: Option<u32>,
+    #[serde(flatten)]
+    pub limit: Limit,
     /// `job` when the job itself declares it, else who set it.
     pub set_by: String,
     /// Tasks that have a place under `max_running`.
     pub running: i64,
-    /// The same as the program reckons with it.
-    #[serde(skip)]
-    pub limit: Limit,
 }
 
 #[derive(Clone, Debug, sqlx::FromRow)]
@@ -199,14 +194,21 @@ impl Limit {
             _ => Ok(()),
         }
     }
+}
 
-    fn told(&self) -> serde_json::Value {
-        json!({
-            "paused": self.paused,
-            "max_running": self.max_running,
-            "rate": self.rate.map(|rate| rate.to_string()),
-            "burst": self.rate.map(Rate::saved_up),
-        })
+/// As people write it: the rate as `10/s`, and beside it how many may start at once.
+impl Serialize for Limit {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Told {
+            paused: bool,
+            max_running: Option<u32>,
+            rate: Option<String>,
+            burst: Option<u32>,
+        }
+        let Self { paused, max_running, rate } = *self;
+        let burst = rate.map(Rate::saved_up);
+        Told { paused, max_running, rate: rate.map(|rate| rate.to_string()), burst }.serialize(serializer)
     }
 }
 
@@ -232,30 +234,19 @@ impl Tasks {
     /// Every limit there is.
     pub async fn limits(&self) -> Result<Vec<LimitRow>, DbError> {
         let rows: Vec<Listed> = LIST_LIMITS.query().all(&mut self.db.read().await?).await?;
-        Ok(rows.into_iter().map(|row| LimitRow::of(&row.stored, row.running)).collect())
+        Ok(rows.into_iter().map(LimitRow::from).collect())
     }
 
     /// Changes the limit of a scope. `change` is handed what stands and answers what shall stand. Every process obeys
     /// from its next claim on. That a kind shall have no limit is remembered, so that no release declares one again.
+    ///
+    /// # Errors
+    /// When there is something that must have been seen, by its [tag](Limit::tag), and it was changed since; or the database fails.
     pub async fn set_limit(
         &self,
         scope: &Scope,
-        actor: &Actor,
-        action: &'static str,
-        change: impl FnOnce(Limit) -> Limit + Send,
-    ) -> Result<Limit, DbError> {
-        self.change_limit(scope, actor, action, |before| Ok(by_hand(scope, actor, change(before)))).await
-    }
-
-    /// The same, but only if what stands is what was seen, by its [tag](Limit::tag); without one, whatever stands.
-    ///
-    /// # Errors
-    /// When somebody has changed it since, or the database fails.
-    pub async fn change_seen_limit(
-        &self,
-        scope: &Scope,
-        actor: &Actor,
         seen: Option<&str>,
+        actor: &Actor,
         change: impl FnOnce(Limit) -> Limit + Send,
     ) -> Result<Limit, LimitError> {
         let change = |before: Limit| {
@@ -277,9 +268,9 @@ impl Tasks {
         let (scope, mut before) = (Scope::Queue(queue.to_owned()), false);
         let set = |limit: Limit| {
             before = limit.paused;
-            Limit { paused, ..limit }
+            Ok::<_, DbError>(by_hand(&scope, actor, Limit { paused, ..limit }))
         };
-        let limit = self.set_limit(&scope, actor, action, set).await?;
+        let limit = self.change_limit(&scope, actor, action, set).await?;
         Ok((limit, before != paused))
     }
 
@@ -318,8 +309,8 @@ impl Tasks {
         let act = Act {
             action,
             subject: scope.to_string(),
-            before: Some(before.told()),
-            after: Some(after.told()),
+            before: Some(json!(before)),
+            after: Some(json!(after)),
         };
         audit::record(tx.session(), self.clock.now(), actor, &[act]).await?;
         tx.commit().await?;
@@ -392,21 +383,13 @@ impl Tasks {
     }
 }
 
-impl LimitRow {
-    fn of(stored: &Stored, running: i64) -> Self {
-        let limit = stored.limit();
-        Self {
-            scope: stored.scope.clone(),
-            paused: limit.paused,
-            max_running: limit.max_running,
-            rate: limit.rate.map(|rate| rate.to_string()),
-            burst: limit.rate.map(Rate::saved_up),
-            set_by: stored.set_by.clone(),
-            running,
-            limit,
-        }
+impl From<Listed> for LimitRow {
+    fn from(Listed { stored, running }: Listed) -> Self {
+        Self { limit: stored.limit(), scope: stored.scope, set_by: stored.set_by, running }
     }
+}
 
+impl LimitRow {
     /// Whether the job itself declares it.
     pub fn is_declared(&self) -> bool {
         self.set_by == JOB

@@ -108,7 +108,7 @@ impl World<'_> {
     pub(super) async fn set_limit(&mut self, queue: Queue, limit: Limit) -> Outcome {
         let scope = Scope::Queue(queue.name().to_owned());
         self.story.push(format!("{scope} gets {limit:?}"));
-        self.tasks.set_limit(&scope, &actor(), "limit.set", |_| limit).await.map_err(failed)?;
+        self.tasks.set_limit(&scope, None, &actor(), |_| limit).await.map_err(failed)?;
         self.model.set_limit(queue.name(), limit.paused, limit.max_running);
         Ok(())
     }

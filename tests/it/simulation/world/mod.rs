@@ -109,7 +109,7 @@ pub(super) struct World<'t> {
 
 type Outcome = Result<(), String>;
 
-fn failed(error: DbError) -> String {
+fn failed(error: impl std::error::Error + 'static) -> String {
     format!("the database failed: {}", trunkline_platform::chain(&error))
 }
 
