@@ -197,6 +197,7 @@ impl Browser {
         let fits = "return document.documentElement.scrollWidth <= window.innerWidth";
         assert_eq!(self.run(fits).await, json!(true), "{name} at {width:?}");
         if let Some(folder) = std::env::var_os("SCREENSHOTS") {
+            std::fs::create_dir_all(&folder).unwrap();
             let file = format!("{name}-{width:?}-{colours:?}.png");
             self.screenshot(&Path::new(&folder).join(file)).await;
         }
