@@ -34,12 +34,15 @@ pub fn join(backlog: &[Backlog], rates: BTreeMap<String, QueueRate>, limits: &[L
         let queue = depth.queue.clone();
         of(&mut queues, &queue).depth = depth;
     }
-    for row in limits.iter().filter(|row| row.limit.paused) {
-        if let Some(queue) = row.scope.strip_prefix("queue:") {
-            of(&mut queues, queue).paused = true;
-        }
+    for queue in paused(limits) {
+        of(&mut queues, queue).paused = true;
     }
     queues.into_values().collect()
+}
+
+/// The queues that somebody holds.
+pub fn paused(limits: &[LimitRow]) -> impl Iterator<Item = &str> {
+    limits.iter().filter(|row| row.limit.paused).filter_map(|row| row.scope.strip_prefix("queue:"))
 }
 
 /// The limit that holds where nobody has set another: what the job declares, and none for a queue. Absent: this release knows no queue

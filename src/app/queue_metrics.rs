@@ -18,6 +18,8 @@ use trunkline_platform::job::Registry as Jobs;
 use trunkline_platform::task::dead::DeadCount;
 use trunkline_platform::task::{Backlog, LimitRow, Tasks};
 
+use crate::queues;
+
 const FRESH_FOR: Duration = Duration::from_secs(10);
 /// Measuring a large backlog takes a while: at most one part in so many of the time goes into it.
 const SHARE: u32 = 20;
@@ -181,10 +183,8 @@ impl Scrape {
                 self.newer.add(row.due + row.delayed + row.blocked);
             }
         }
-        for row in limits.iter().filter(|row| row.limit.paused) {
-            if let Some(queue) = row.scope.strip_prefix("queue:") {
-                self.paused.with_label_values(&[queue]).set(1);
-            }
+        for queue in queues::paused(limits) {
+            self.paused.with_label_values(&[queue]).set(1);
         }
         for row in dead {
             self.dead.with_label_values(&[row.kind.as_str()]).set(row.count);

@@ -14,15 +14,15 @@ pub(super) fn listen() -> std::io::Result<CancellationToken> {
     let stop = CancellationToken::new();
     let asked = stop.clone();
     tokio::spawn(async move {
-        for first in [true, false] {
+        let mut next = async || {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
             }
-            if first {
-                asked.cancel();
-            }
-        }
+        };
+        next().await;
+        asked.cancel();
+        next().await;
         eprintln!("trunkline: stopped at once; what was running will run again");
         std::process::exit(INTERRUPTED.into());
     });

@@ -9,6 +9,7 @@ use poem::{Body, Request, handler};
 use serde_json::Value;
 use trunkline_platform::audit::{self, AuditFilter, AuditRow};
 use trunkline_platform::db::DbError;
+use trunkline_platform::task::Scope;
 
 use super::form::{self, Fields, address};
 use super::layout::Place;
@@ -27,10 +28,8 @@ pub(super) async fn list(Data(pages): Data<&Arc<Pages>>, request: &Request) -> P
     let (backlog, limits) = (pages.tasks.backlog().await?, pages.tasks.limits().await?);
     let standing = queues::join(&backlog, pages.tasks.rates().await?, &limits);
     let mut held = BTreeMap::new();
-    for row in limits.iter().filter(|row| row.limit.paused) {
-        if let Some(name) = row.scope.strip_prefix("queue:") {
-            held.insert(name, last_pause(pages, &row.scope).await?);
-        }
+    for name in queues::paused(&limits) {
+        held.insert(name, last_pause(pages, name).await?);
     }
     let mut names = pages.jobs.queue_names();
     names.sort_by_key(|name| !held.contains_key(name));
@@ -59,9 +58,9 @@ pub(super) async fn list(Data(pages): Data<&Arc<Pages>>, request: &Request) -> P
 }
 
 /// The act that holds it: the last that found it going and left it paused, whatever else has been done to it since.
-async fn last_pause(pages: &Pages, scope: &str) -> Result<Option<AuditRow>, DbError> {
-    let filter =
-        AuditFilter { subject: Some(scope.to_owned()), limit: LATEST_ACTS, ..AuditFilter::default() };
+async fn last_pause(pages: &Pages, queue: &str) -> Result<Option<AuditRow>, DbError> {
+    let subject = Some(Scope::Queue(queue.to_owned()).to_string());
+    let filter = AuditFilter { subject, limit: LATEST_ACTS, ..AuditFilter::default() };
     let acts = audit::list(pages.tasks.db(), &filter).await?;
     let paused = |state: &Option<String>| {
         let state = state.as_deref().and_then(|state| serde_json::from_str::<Value>(state).ok());

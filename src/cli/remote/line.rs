@@ -83,21 +83,21 @@ fn argument(taken: &Taken) -> Arg {
     }
     let arg = arg.long(option(taken));
     let arg = match &taken.kind {
-        // `--paused` and `--paused=false`: nothing that follows is taken for its value.
-        Kind::Flag => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
-        Kind::Several(_) => arg.action(ArgAction::Append),
-        _ => arg,
-    };
-    let arg = match &taken.kind {
         Kind::Number => arg.value_name("NUMBER").allow_negative_numbers(true),
         Kind::Json => arg.value_name("JSON"),
         Kind::Word(words) => arg.value_parser(PossibleValuesParser::new(words.clone())),
         Kind::Several(one) => match one.as_ref() {
             Kind::Word(words) => arg.value_parser(PossibleValuesParser::new(words.clone())),
             _ => arg.value_name(taken.name.to_uppercase()),
-        },
+        }
+        .action(ArgAction::Append),
         Kind::Text => arg.value_name(taken.name.to_uppercase()),
-        Kind::Flag => arg.value_parser(PossibleValuesParser::new(["true", "false"])),
+        // `--paused` and `--paused=false`: nothing that follows is taken for its value.
+        Kind::Flag => arg
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_missing_value("true")
+            .value_parser(PossibleValuesParser::new(["true", "false"])),
     };
     match (taken.required, taken.place) {
         (true, Place::Body) => arg.required_unless_present("body"),
